@@ -1,0 +1,1 @@
+"""What registry content means to conda. Pure: no file, socket, environment or clock."""

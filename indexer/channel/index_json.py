@@ -1,0 +1,224 @@
+"""Checks an ``info/index.json`` (CEP 34) once, at the border, before anything uses it.
+
+What comes out can be published as it is: every field that clients parse has the type they
+expect, and nothing in it can hurt a client, a terminal or a page.
+"""
+
+from __future__ import annotations
+
+import functools
+import math
+import re
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any
+
+import orjson
+from rattler import MatchSpec, Version
+from rattler.package.index_json import IndexJson as RattlerIndexJson
+
+from indexer.errors import ContentError
+
+MAX_BYTES = 1024 * 1024
+_MAX_DEPTH = 64
+_MAX_INTEGER = 2**63
+_MAX_TEXT = 4096
+
+# CEP 26. Names that begin with "__" are those of virtual packages: nobody may publish one.
+_NAME = re.compile(r"(?!__)[a-z0-9_][a-z0-9_.-]{0,127}")
+_BUILD = re.compile(r"[a-zA-Z0-9_.+]{1,128}")
+_VERSION = re.compile(r"[a-zA-Z0-9_.+!]{1,128}")
+SUBDIR = re.compile(r"noarch|[a-z0-9]{1,32}-[a-z0-9]{1,32}")
+
+# Line breaks and tabs are common in licenses and summaries, and harmless inside JSON.
+_CONTROL = re.compile(r"[\x00-\x08\x0b\x0c\x0e-\x1f\x7f-\x9f\u2028\u2029\u202a-\u202e\u2066-\u2069]")
+_BREAK = re.compile(r"[\t\n\r]")
+
+# The index decides these. A package that sets them would speak for the channel.
+OWNED = frozenset(
+    {"channel", "fn", "indexed_timestamp", "md5", "schannel", "sha256", "size", "url"}
+)
+
+# Types that clients parse strictly: one field of another type, and rattler can't read the
+# channel at all (measured with py-rattler 0.28, RepoData.from_path). None stands for null.
+_Types = tuple[type, ...]
+_FIELDS: Mapping[str, _Types] = {
+    "arch": (str, type(None)),
+    "features": (str, type(None)),
+    "legacy_bz2_md5": (str, type(None)),
+    "legacy_bz2_size": (int, type(None)),
+    "license": (str, type(None)),
+    "license_family": (str, type(None)),
+    "noarch": (str, bool, type(None)),
+    "platform": (str, type(None)),
+    "preferred_env": (str, type(None)),
+    "purls": (list, type(None)),
+    "python_site_packages_path": (str, type(None)),
+    "subdir": (str,),
+    "timestamp": (int,),
+    "track_features": (str, list),
+}
+_TIMESTAMP_LIMIT = 253_402_207_200_000  # what rattler can hold: the end of 9999, in milliseconds
+_MD5 = re.compile(r"[0-9a-f]{32}")
+
+
+@dataclass(frozen=True, slots=True)
+class IndexJson:
+    """A checked index.json. ``fields`` is what a record takes over, without what is OWNED."""
+
+    name: str
+    version: str
+    build: str
+    subdir: str | None
+    fields: Mapping[str, Any]
+    dropped: tuple[str, ...] = ()
+
+    @property
+    def stem(self) -> str:
+        """The archive's file name without its extension (CEP 26)."""
+        return f"{self.name}-{self.version}-{self.build}"
+
+
+def parse_index_json(data: bytes) -> IndexJson:
+    """Read and check index.json. Raises ContentError with the first reason against it."""
+    if len(data) > MAX_BYTES:
+        raise ContentError(f"index.json has {len(data)} bytes (at most {MAX_BYTES})")
+    try:
+        document = orjson.loads(data)
+    except orjson.JSONDecodeError as error:
+        raise ContentError(f"index.json is not JSON: {error}") from error
+    if not isinstance(document, dict):
+        raise ContentError("index.json is not a JSON object")
+    _check_value(document, "index.json", 1)
+    name = _matching(document, "name", _NAME)
+    version = _version(document)
+    build = _matching(document, "build", _BUILD)
+    _check_build_number(document)
+    for key, types in _FIELDS.items():
+        if key in document:
+            _check_type(document[key], types, key)
+    _check_subdir_and_time(document)
+    for key in ("depends", "constrains"):
+        _check_specs(document, key)
+    _check_run_exports(document)
+    _check_with_rattler(document)
+    fields = {key: value for key, value in document.items() if key not in OWNED}
+    fields.setdefault("depends", [])
+    dropped = tuple(sorted(OWNED & document.keys()))
+    return IndexJson(name, version, build, document.get("subdir"), fields, dropped)
+
+
+def _check_value(value: object, where: str, depth: int) -> None:
+    if depth > _MAX_DEPTH:
+        raise ContentError(f"index.json is nested deeper than {_MAX_DEPTH}")
+    if isinstance(value, str):
+        if match := _CONTROL.search(value):
+            raise ContentError(f"{where} holds a control character (U+{ord(match[0]):04X})")
+    elif isinstance(value, dict):
+        for key, item in value.items():
+            _check_value(key, f"a key of {where}", depth)
+            _check_value(item, f"{where} {key!r}"[:200], depth + 1)
+    elif isinstance(value, list):
+        for item in value:
+            _check_value(item, where, depth + 1)
+    elif isinstance(value, float):
+        if not math.isfinite(value):
+            raise ContentError(f"{where} holds a number that isn't finite")
+    elif type(value) is int and not -_MAX_INTEGER <= value < _MAX_INTEGER:
+        raise ContentError(f"{where} holds a number beyond 64 bits")
+
+
+def _check_type(value: object, types: _Types, key: str) -> None:
+    if type(value) not in types:
+        raise ContentError(f"index.json's {key} is a {_json_type(value)}")
+    if isinstance(value, str) and _BREAK.search(value) and key not in {"license"}:
+        raise ContentError(f"index.json's {key} holds a line break or tab")
+    if key == "legacy_bz2_md5" and isinstance(value, str) and not _MD5.fullmatch(value):
+        raise ContentError("index.json's legacy_bz2_md5 is not an md5")
+    if isinstance(value, list) and not all(isinstance(item, str) for item in value):
+        raise ContentError(f"index.json's {key} is not a list of strings")
+
+
+def _matching(document: Mapping[str, Any], key: str, pattern: re.Pattern[str]) -> str:
+    value = document.get(key)
+    if not isinstance(value, str):
+        raise ContentError(f"index.json's {key} is {_json_type(value)}, not a string")
+    if not pattern.fullmatch(value):
+        raise ContentError(f"index.json's {key} {value[:80]!r} isn't one by CEP 26")
+    return value
+
+
+def _version(document: Mapping[str, Any]) -> str:
+    version = _matching(document, "version", _VERSION)
+    try:
+        Version(version)
+    except Exception as error:  # rattler's errors have no public common base
+        raise ContentError(f"index.json's version {version!r} isn't one: {error}") from error
+    return version
+
+
+def _check_build_number(document: Mapping[str, Any]) -> None:
+    number = document.get("build_number")
+    if type(number) is not int or number < 0:
+        raise ContentError(f"index.json's build_number is {str(number)[:40]!r}, no whole number")
+
+
+def _check_subdir_and_time(document: Mapping[str, Any]) -> None:
+    if "subdir" in document and not SUBDIR.fullmatch(document["subdir"]):
+        raise ContentError(f"index.json's subdir {document['subdir'][:80]!r} isn't one by CEP 26")
+    if "timestamp" in document and not 0 <= document["timestamp"] < _TIMESTAMP_LIMIT:
+        raise ContentError("index.json's timestamp is out of range")
+    noarch = document.get("noarch")
+    if isinstance(noarch, str) and noarch not in {"generic", "python"}:
+        raise ContentError(f"index.json's noarch is {noarch[:40]!r}, not generic or python")
+
+
+def _check_run_exports(document: Mapping[str, Any]) -> None:
+    """CEP 12: a map of lists of match specs."""
+    exports = document.get("run_exports")
+    if exports is None:
+        return
+    if not isinstance(exports, dict):
+        raise ContentError(f"index.json's run_exports is a {_json_type(exports)}")
+    for key in exports:
+        _check_specs(exports, key)
+
+
+def _check_with_rattler(document: Mapping[str, Any]) -> None:
+    """The same with a client's own parser, for what it checks beyond types (1.9 µs a record)."""
+    try:
+        RattlerIndexJson.from_str(orjson.dumps(document).decode())
+    except Exception as error:  # rattler's errors have no public common base
+        raise ContentError(f"index.json is refused by rattler: {str(error)[:200]}") from error
+
+
+def _check_specs(document: Mapping[str, Any], key: str) -> None:
+    specs = document.get(key, [])
+    if not isinstance(specs, list) or not all(isinstance(item, str) for item in specs):
+        raise ContentError(f"index.json's {key} is not a list of strings")
+    for spec in specs:
+        if reason := _against_spec(spec):
+            raise ContentError(f"index.json's {key}: {spec[:80]!r}: {reason}")
+
+
+# Measured on 25,650 real records: 139,840 specs, 5,568 different ones.
+@functools.lru_cache(maxsize=65536)
+def _against_spec(spec: str) -> str | None:
+    """Why clients must not get this match spec; None where it is sound.
+
+    One spec that doesn't parse makes mamba give up on the whole channel.
+    """
+    if len(spec) > _MAX_TEXT or not spec.isascii() or not spec.isprintable():
+        return "characters that no match spec has, or too many"
+    try:
+        parsed = MatchSpec(spec, extras=False, conditionals=False, flags=False)
+    except Exception as error:  # noqa: BLE001  rattler's errors have no public common base
+        return f"no match spec ({str(error)[:160]})"
+    if "[url=" in str(parsed) or "://" in spec:
+        return "a match spec that names an address, past the channel"
+    return None
+
+
+def _json_type(value: object) -> str:
+    names = {type(None): "null", bool: "boolean", str: "string", list: "list", dict: "object"}
+    return names.get(type(value), "number")

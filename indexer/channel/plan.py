@@ -1,0 +1,177 @@
+"""Records before, records after, their difference, and the guard over it (DESIGN decision 4).
+
+The guard is asked before anything is applied. One uploader must not be able to stop the
+channel either: a file whose bytes changed keeps its old record, and is named.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Collection, Mapping
+from dataclasses import dataclass, field
+from fnmatch import fnmatchcase
+from typing import Literal
+
+from indexer.channel.record import INDEXED, Record
+from indexer.errors import GuardError
+
+Kind = Literal["added", "removed", "changed", "kept"]
+
+# Below this many records a percentage says nothing.
+GUARDED_FROM = 20
+
+
+@dataclass(frozen=True, slots=True)
+class Change:
+    """One file's way from the previous index to the next."""
+
+    kind: Kind
+    file_name: str
+    record: Record | None
+
+
+@dataclass(frozen=True, slots=True)
+class Held:
+    """A file whose sha256 changed, whose new record is therefore left out for now."""
+
+    file_name: str
+    old_sha256: str
+    new_sha256: str
+    old_stays: bool
+
+
+@dataclass(frozen=True, slots=True)
+class NamePlan:
+    """What becomes of one package name: its records as they will be published, and how."""
+
+    records: Mapping[str, Record]
+    changes: tuple[Change, ...]
+    held: tuple[Held, ...] = ()
+
+
+def plan_name(
+    before: Mapping[str, Record],
+    after: Mapping[str, Record],
+    *,
+    now: int,
+    may_change: Callable[[str], bool],
+    blob_stays: Callable[[Record], bool],
+) -> NamePlan:
+    """Compare one name's published records with what the registry holds now.
+
+    ``before`` are published records (with their indexed timestamp), ``after`` are not.
+    ``now`` (milliseconds) is when a new record enters. ``may_change`` says whether a file
+    may come with other bytes than before, ``blob_stays`` whether a record's archive is
+    still in the registry.
+    """
+    records: dict[str, Record] = {}
+    changes: list[Change] = []
+    held: list[Held] = []
+    for file_name in sorted(before.keys() | after.keys()):
+        old, new = before.get(file_name), after.get(file_name)
+        chosen = new and new.indexed(_entered(old, new, now))
+        if old and new and old.sha256 != new.sha256 and not may_change(file_name):
+            stays = blob_stays(old)
+            held.append(Held(file_name, old.sha256, new.sha256, stays))
+            chosen = old if stays else None
+        if chosen is not None:
+            records[file_name] = chosen
+        changes.append(Change(_kind(old, chosen), file_name, chosen))
+    return NamePlan(records, tuple(changes), tuple(held))
+
+
+def matches(pattern: str, file_name: str) -> bool:
+    """Whether a file name matches a glob of ``--allow-changed``."""
+    return fnmatchcase(file_name, pattern)
+
+
+def _entered(old: Record | None, new: Record, now: int) -> int:
+    """CEP 47: the time of first entry survives; other bytes under the same name are a new entry."""
+    if old is None or old.sha256 != new.sha256:
+        return now
+    entered = old.fields().get(INDEXED)
+    return entered if type(entered) is int else now
+
+
+def _kind(old: Record | None, new: Record | None) -> Kind:
+    if old is None:
+        return "added" if new is not None else "kept"
+    if new is None:
+        return "removed"
+    return "kept" if old.body == new.body else "changed"
+
+
+@dataclass(slots=True)
+class Count:
+    """How many records of one subdir there were, come, go, change, and are held."""
+
+    before: int = 0
+    added: int = 0
+    removed: int = 0
+    changed: int = 0
+    held: int = 0
+
+    def add(self, plan: NamePlan) -> None:
+        """Count one name's plan."""
+        for change in plan.changes:
+            self.added += change.kind == "added"
+            self.removed += change.kind == "removed"
+            self.changed += change.kind == "changed"
+        self.held += len(plan.held)
+
+    @property
+    def after(self) -> int:
+        """How many records there will be."""
+        return self.before + self.added - self.removed
+
+    @property
+    def differs(self) -> bool:
+        """Whether anything is different afterwards."""
+        return bool(self.added or self.removed or self.changed)
+
+
+@dataclass(frozen=True, slots=True)
+class Guard:
+    """How much may go at once: a share of the records of a subdir, counted from 20 on."""
+
+    max_drop: float = 0.10
+    allow_drop: bool = False
+
+    def raise_if_unsafe(
+        self, counts: Mapping[str, Count], *, unlisted: Collection[str] = ()
+    ) -> None:
+        """Raise GuardError, with the arithmetic, where a plan takes out too much.
+
+        ``unlisted`` are the subdirs for which not one repository was listed.
+        """
+        if self.allow_drop:
+            return
+        problems = []
+        for subdir, count in counts.items():
+            if count.before and subdir in unlisted:
+                problems.append(
+                    f"{subdir}: no repositories are listed, where {count.before} records were"
+                )
+            elif count.before >= GUARDED_FROM and count.removed > self.max_drop * count.before:
+                share = count.removed / count.before
+                problems.append(
+                    f"{subdir}: {count.removed} of {count.before} records would go, "
+                    f"{share:.1%}, more than {self.max_drop:.1%}"
+                )
+        if problems:
+            raise GuardError(
+                "Refused to publish: " + "; ".join(problems) + ". If this is meant, say "
+                "--allow-drop; if not, look at the registry."
+            )
+
+
+@dataclass(slots=True)
+class Plan:
+    """What a run is going to do, in numbers; the records themselves lie in the spool."""
+
+    counts: dict[str, Count] = field(default_factory=dict)
+    held: dict[str, list[Held]] = field(default_factory=dict)
+
+    @property
+    def differs(self) -> bool:
+        """Whether the channel will be another one."""
+        return any(count.differs for count in self.counts.values())

@@ -1,0 +1,50 @@
+"""A package record: what repodata says of one archive (CEP 36, "Package record metadata")."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any
+
+import orjson
+
+CONDA = ".conda"
+TARBZ2 = ".tar.bz2"
+INDEXED = "indexed_timestamp"
+
+
+def section_of(file_name: str) -> str:
+    """The key of repodata.json that lists this file."""
+    return "packages" if file_name.endswith(TARBZ2) else "packages.conda"
+
+
+def encode(fields: object) -> bytes:
+    """JSON with sorted keys, so that the same content is the same bytes (DESIGN decision 8)."""
+    return orjson.dumps(fields, option=orjson.OPT_SORT_KEYS)
+
+
+@dataclass(frozen=True, slots=True)
+class Record:
+    """One archive as a registry describes it: everything but when it entered the index.
+
+    ``body`` is the record's JSON, encoded once; ``name`` is the package's name.
+    """
+
+    file_name: str
+    name: str
+    sha256: str
+    body: bytes
+
+    @classmethod
+    def make(cls, file_name: str, fields: Mapping[str, Any]) -> Record:
+        """A record of fields that have been checked."""
+        return cls(file_name, str(fields["name"]), str(fields["sha256"]), encode(fields))
+
+    def fields(self) -> dict[str, Any]:
+        """The record as a mapping."""
+        fields: dict[str, Any] = orjson.loads(self.body)
+        return fields
+
+    def indexed(self, milliseconds: int) -> Record:
+        """The record as it is published: with the time it entered the index (CEP 47)."""
+        return Record.make(self.file_name, self.fields() | {INDEXED: milliseconds})

@@ -1,0 +1,380 @@
+"""Reads any channel back, as streams, and says what is wrong with it.
+
+Forms are compared by sums of record hashes for each package name, so memory grows with the
+names and not with the records; only names whose sums differ are looked at again.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import re
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import IO, Any, BinaryIO, cast
+
+import ijson
+import orjson
+
+from indexer.channel.record import encode, section_of
+from indexer.errors import ContentError
+from indexer.published import Folder, Published, is_path, read_bytes
+from indexer.render import channeldata, history, repodata, shards
+from indexer.render.zstd import decompress, reader, zstd
+
+_MAX_SMALL = 256 * 1024 * 1024
+_MAX_PROBLEMS = 100
+_HEX64 = re.compile(r"[0-9a-f]{64}")
+_HEX32 = re.compile(r"[0-9a-f]{32}")
+_THREADS = 8
+
+
+@dataclass(frozen=True, slots=True)
+class Problem:
+    """One thing that is wrong: in which file, and what."""
+
+    where: str
+    what: str
+
+    def __str__(self) -> str:
+        return f"{self.where}: {self.what}"
+
+
+@dataclass(slots=True)
+class Findings:
+    """What a check came to. Beyond a hundred problems they are only counted."""
+
+    problems: list[Problem] = field(default_factory=list)
+    uncounted: int = 0
+    records: dict[str, int] = field(default_factory=dict)
+
+    def add(self, where: str, what: str) -> None:
+        """Note a problem."""
+        if len(self.problems) < _MAX_PROBLEMS:
+            self.problems.append(Problem(where, what))
+        else:
+            self.uncounted += 1
+
+
+@dataclass(slots=True)
+class _Form:
+    """The records of one form: for each name a sum of their hashes, in any order the same."""
+
+    sums: dict[str, int] = field(default_factory=dict)
+    count: int = 0
+
+    def add(self, name: str, file_name: str, fields: dict[str, Any]) -> None:
+        self.count += 1
+        self.sums[name] = (self.sums.get(name, 0) + _hash(file_name, fields)) % 2**128
+
+
+def check_channel(
+    channel: Published, subdirs: Sequence[str] | None = None, *, whole: bool = True
+) -> Findings:
+    """Check a published channel; without ``subdirs``, all that it says it has.
+
+    ``whole`` is false for a part of a channel, where noarch and channel-wide files may be
+    somewhere else.
+    """
+    findings = Findings()
+    snapshot = _check_snapshot(channel, findings, subdirs)
+    known = _subdirs(channel, snapshot, findings) if subdirs is None else list(subdirs)
+    if whole and "noarch" not in known and channel.fetch("noarch/repodata.json") is None:
+        findings.add("noarch/repodata.json", "missing; every channel must have it")
+    for subdir in known:
+        _Subdir(channel, subdir, findings).check()
+    return findings
+
+
+def _subdirs(
+    channel: Published, snapshot: history.Snapshot | None, findings: Findings
+) -> list[str]:
+    if snapshot is not None:
+        return sorted(snapshot.subdirs)
+    data = read_bytes(channel, channeldata.FILE_NAME, _MAX_SMALL)
+    if data is not None:
+        try:
+            listed = orjson.loads(data).get("subdirs")
+        except (orjson.JSONDecodeError, AttributeError) as error:
+            findings.add(channeldata.FILE_NAME, f"can't be read: {error}")
+            listed = []
+        return [item for item in listed if isinstance(item, str) and is_path(item)]
+    if isinstance(channel, Folder):
+        return sorted(path.parent.name for path in channel.root.glob("*/repodata.json"))
+    findings.add(channel.location, "doesn't say which subdirs it has; name them with --subdir")
+    return []
+
+
+def _check_snapshot(
+    channel: Published, findings: Findings, subdirs: Sequence[str] | None
+) -> history.Snapshot | None:
+    data = read_bytes(channel, history.SNAPSHOT, _MAX_SMALL)
+    if data is None:
+        return None
+    try:
+        snapshot = history.decode_snapshot(data)
+    except ContentError as error:
+        findings.add(history.SNAPSHOT, str(error))
+        return None
+    listed: dict[str, history.FileEntry] = dict(snapshot.files)
+    for name, entry in snapshot.subdirs.items():
+        if subdirs is None or name in subdirs:
+            listed |= entry.files
+    for path, expected in listed.items():
+        try:
+            file = channel.fetch(path) if is_path(path) else None
+        except ContentError:
+            file = None
+        if file is None:
+            findings.add(path, "is listed in the snapshot, and missing")
+        elif sha256_of(file) != expected.sha256:
+            findings.add(path, "doesn't have the sha256 that the snapshot lists")
+        if file is not None and not isinstance(channel, Folder):
+            file.unlink()
+    return snapshot
+
+
+def sha256_of(path: Path) -> str:
+    """The sha256 (hex) of a file, read as a stream."""
+    with path.open("rb") as file:
+        return hashlib.file_digest(file, "sha256").hexdigest()
+
+
+class _Subdir:
+    """The check of one subdir."""
+
+    def __init__(self, channel: Published, subdir: str, findings: Findings) -> None:
+        self._channel = channel
+        self._subdir = subdir
+        self._findings = findings
+
+    def check(self) -> None:
+        plain = self._fetch(repodata.FILE_NAME, required=True)
+        packed = self._fetch(repodata.ZST_NAME)
+        forms: dict[str, _Form] = {}
+        if plain is not None:
+            forms[repodata.FILE_NAME] = self._read(repodata.FILE_NAME, plain)
+            self._findings.records[self._subdir] = forms[repodata.FILE_NAME].count
+        if packed is not None and not (plain and _same_when_unpacked(plain, packed)):
+            forms[repodata.ZST_NAME] = self._read(repodata.ZST_NAME, packed)
+        sharded = self._read_shards()
+        if sharded is not None:
+            forms[shards.INDEX_NAME] = sharded
+        self._compare(forms)
+
+    def _where(self, name: str) -> str:
+        return f"{self._subdir}/{name}"
+
+    def _fetch(self, name: str, *, required: bool = False) -> Path | None:
+        try:
+            path = self._channel.fetch(self._where(name))
+        except ContentError as error:
+            self._findings.add(self._where(name), str(error))
+            return None
+        if path is None and required:
+            self._findings.add(self._where(name), "missing")
+        return path
+
+    def _read(self, name: str, path: Path) -> _Form:
+        form = _Form()
+        seen = ""
+        try:
+            for section, file_name, fields in _records(path, self._subdir, packed=".zst" in name):
+                if file_name == seen:
+                    self._findings.add(self._where(name), f"{file_name} is there twice")
+                seen = file_name
+                for problem in against_record(section, file_name, fields):
+                    self._findings.add(self._where(name), f"{file_name}: {problem}")
+                form.add(str(fields.get("name")), file_name, fields)
+        except ContentError as error:
+            self._findings.add(self._where(name), str(error))
+        return form
+
+    def _read_shards(self) -> _Form | None:
+        path = self._fetch(shards.INDEX_NAME)
+        if path is None:
+            return None
+        try:
+            info, hashes = shards.unpack_index(path.read_bytes())
+        except ContentError as error:
+            self._findings.add(self._where(shards.INDEX_NAME), str(error))
+            return _Form()
+        if info["subdir"] != self._subdir:
+            self._findings.add(
+                self._where(shards.INDEX_NAME), f"is said to be that of {info['subdir']}"
+            )
+        form = _Form()
+        base = str(info["shards_base_url"]).removeprefix("./").rstrip("/")
+        with ThreadPoolExecutor(_THREADS) as pool:
+            paths = (
+                "/".join(part for part in (self._subdir, base, f"{h}{shards.SUFFIX}") if part)
+                for h in hashes.values()
+            )
+            for (name, digest), result in zip(
+                hashes.items(), _in_order(pool, self._shard, paths), strict=True
+            ):
+                self._take_shard(form, name, digest, result)
+        return form
+
+    def _shard(self, path: str) -> bytes | None | ContentError:
+        try:
+            return read_bytes(self._channel, path, shards.MAX_SHARD)
+        except ContentError as error:
+            return error
+
+    def _take_shard(
+        self, form: _Form, name: str, digest: str, data: bytes | None | ContentError
+    ) -> None:
+        where = self._where(f"{shards.FOLDER}/{digest}{shards.SUFFIX}")
+        try:
+            if isinstance(data, ContentError):
+                raise data
+            if data is None:
+                self._findings.add(where, f"the shard of {name} is missing")
+                return
+            if hashlib.sha256(data).hexdigest() != digest:
+                raise ContentError("doesn't have its sha256")  # noqa: TRY301  one way out
+            records = shards.unpack_shard(decompress(data, shards.MAX_SHARD))
+        except ContentError as error:
+            self._findings.add(where, f"{error} (the shard of {name})")
+            return
+        for record in records.values():
+            if record.name != name:
+                self._findings.add(where, f"{record.file_name} is in the shard of {name}")
+            form.add(name, record.file_name, record.fields())
+
+    def _compare(self, forms: Mapping[str, _Form]) -> None:
+        (first, one), *others = forms.items() or [("", _Form())]
+        for second, other in others:
+            names = sorted(
+                name
+                for name in one.sums.keys() | other.sums.keys()
+                if one.sums.get(name) != other.sums.get(name)
+            )
+            if names:
+                shown = ", ".join(names[:10]) + (" and more" if len(names) > 10 else "")
+                self._findings.add(
+                    self._where(second),
+                    f"holds other records than {first} ({other.count} and {one.count} in all), "
+                    f"for {len(names)} names: {shown}",
+                )
+
+
+def against_record(section: str, file_name: str, fields: Mapping[str, Any]) -> Iterator[str]:
+    """What clients would miss in a record of repodata.json."""
+    for key in ("name", "version", "build"):
+        if not isinstance(fields.get(key), str):
+            yield f"no {key}"
+    for key in ("build_number", "size"):
+        if type(fields.get(key)) is not int or fields[key] < 0:
+            yield f"no {key}"
+    if not isinstance(fields.get("depends", []), list):
+        yield "depends is no list"
+    sha256, md5 = fields.get("sha256"), fields.get("md5")
+    if sha256 is None and md5 is None:
+        yield "no hash at all"
+    if sha256 is not None and not (isinstance(sha256, str) and _HEX64.fullmatch(sha256)):
+        yield "sha256 isn't one"
+    if md5 is not None and not (isinstance(md5, str) and _HEX32.fullmatch(md5)):
+        yield "md5 isn't one"
+    stem = f"{fields.get('name')}-{fields.get('version')}-{fields.get('build')}"
+    if file_name not in {f"{stem}.conda", f"{stem}.tar.bz2"}:
+        yield f"its file name isn't that of {stem[:200]}"
+    elif section != section_of(file_name):
+        yield f"is in section {section}"
+
+
+def _records(path: Path, subdir: str, *, packed: bool) -> Iterator[tuple[str, str, dict[str, Any]]]:
+    """Section, file name and fields of every record, whatever tool wrote the file."""
+    try:
+        with path.open("rb") as raw:
+            stream = _stream(raw, packed=packed)
+            yield from _own_records(stream, subdir)
+            return
+    except _OtherLayoutError:
+        pass
+    except (OSError, zstd.ZstdError, EOFError) as error:
+        raise ContentError(f"can't be read: {error}") from error
+    for section in repodata.SECTIONS:
+        with path.open("rb") as raw:
+            stream = _stream(raw, packed=packed)
+            try:
+                for file_name, fields in ijson.kvitems(stream, section, use_float=True):
+                    if not isinstance(fields, dict):
+                        raise ContentError(f"{file_name[:200]!r} is no record")
+                    yield section, file_name, fields
+            except (ijson.JSONError, OSError, zstd.ZstdError, EOFError, UnicodeError) as error:
+                raise ContentError(f"is not JSON: {error}") from error
+
+
+class _OtherLayoutError(Exception):
+    """A repodata.json that isn't one record a line."""
+
+
+def _own_records(
+    stream: IO[bytes], subdir: str
+) -> Iterator[tuple[str, str, dict[str, Any]]]:
+    try:
+        lines = repodata.Lines(stream)
+    except ContentError as error:
+        raise _OtherLayoutError from error
+    info = lines.info
+    if not isinstance(info, dict) or info.get("subdir") != subdir:
+        raise ContentError(f"info.subdir is not {subdir}")
+    for section in repodata.SECTIONS:
+        before = ""
+        for file_name, body in lines.section(section):
+            if file_name <= before:
+                raise ContentError(f"{file_name} is there twice, or out of order")
+            before = file_name
+            try:
+                fields = orjson.loads(body)
+            except orjson.JSONDecodeError as error:
+                raise ContentError(f"{file_name}: not JSON: {error}") from error
+            if not isinstance(fields, dict):
+                raise ContentError(f"{file_name}: no record")
+            yield section, file_name, fields
+    _, version = lines.rest()
+    if version != (2 if info.get("base_url") else 1):
+        raise ContentError("repodata_version must be 2 with a base_url, and 1 without")
+
+
+def _stream(raw: BinaryIO, *, packed: bool) -> IO[bytes]:
+    return cast("IO[bytes]", reader(raw)) if packed else raw
+
+
+def _same_when_unpacked(plain: Path, packed: Path) -> bool:
+    try:
+        with plain.open("rb") as one, packed.open("rb") as raw, reader(raw) as other:
+            while chunk := one.read(1 << 20):
+                rest = len(chunk)
+                while rest:
+                    piece = other.read(rest)
+                    if not piece or piece != chunk[len(chunk) - rest :][: len(piece)]:
+                        return False
+                    rest -= len(piece)
+            return not other.read(1)
+    except (OSError, zstd.ZstdError, EOFError):
+        return False
+
+
+def _in_order(
+    pool: ThreadPoolExecutor, function: Any, arguments: Iterable[str]
+) -> Iterator[bytes | None | ContentError]:
+    """Results in order, with only a few under way: shards aren't all held at once."""
+    waiting: list[Any] = []
+    for argument in arguments:
+        waiting.append(pool.submit(function, argument))
+        if len(waiting) >= 4 * _THREADS:
+            yield waiting.pop(0).result()
+    for future in waiting:
+        yield future.result()
+
+
+def _hash(file_name: str, fields: dict[str, Any]) -> int:
+    content = {k: v for k, v in fields.items() if v is not None or k not in {"md5", "sha256"}}
+    digest = hashlib.blake2b(file_name.encode() + b"\0" + encode(content), digest_size=16)
+    return int.from_bytes(digest.digest())
+
+

@@ -1,0 +1,55 @@
+"""The command line: flags to configuration, one call, print, exit code."""
+
+from __future__ import annotations
+
+import sys
+import traceback
+
+import click
+
+import indexer
+from indexer.cli.check import check
+from indexer.cli.rebuild import rebuild
+from indexer.errors import CfIndexError
+
+
+class _Group(click.Group):
+    """Turns errors into a line or two for a person, and the right exit code."""
+
+    def invoke(self, ctx: click.Context) -> object:
+        try:
+            return super().invoke(ctx)
+        except (click.ClickException, click.exceptions.Exit, click.Abort):
+            raise
+        except CfIndexError as error:
+            code, text = error.exit_code, str(error)
+        except BrokenPipeError:
+            code, text = 1, "The reader of the output went away."
+        except KeyboardInterrupt:
+            code, text = 130, "Interrupted; what was read so far is kept."
+        except Exception as error:  # noqa: BLE001  the last line of defence
+            code = 1
+            text = f"A fault in cf-index: {type(error).__name__}: {error}"
+            text += "\nRun it again with --debug and report what it prints."
+        if ctx.params.get("debug"):
+            traceback.print_exc()
+        click.echo(f"Error: {text}", err=True)
+        sys.exit(code)
+
+
+@click.group(cls=_Group, context_settings={"help_option_names": ["-h", "--help"]})
+@click.version_option(indexer.__version__, prog_name="cf-index")
+@click.option("--debug", is_flag=True, help="Print tracebacks of errors.")
+def main(*, debug: bool) -> None:
+    """Make a conda channel's index from the OCI registry that holds its packages.
+
+    \b
+    Exit codes: 0 done or nothing to do; 1 a fault of cf-index (check: problems found);
+    2 usage or configuration; 3 registry unavailable or its listing incomplete;
+    4 refused by the guard; 5 artifacts left out, under --strict.
+    """
+    del debug  # read from the context where an error is caught
+
+
+main.add_command(rebuild)
+main.add_command(check)

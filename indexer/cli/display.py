@@ -1,0 +1,127 @@
+"""Showing a run: a progress bar and tables on a terminal, or JSON lines."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any, TextIO
+
+import orjson
+from rich.console import Console
+from rich.markup import escape
+from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
+from rich.table import Table
+
+from indexer.report import Report
+
+_NAMED = 20
+
+
+class Terminal:
+    """Bars on stderr while it runs (on a terminal only), the report on stdout."""
+
+    def __init__(self) -> None:
+        self._errors = Console(stderr=True)
+        self._bars: Progress | None = None
+
+    def begin(self, what: str, total: int) -> None:
+        """Show a bar."""
+        if not self._errors.is_terminal:
+            return
+        self._bars = Progress(
+            TextColumn("{task.description}"),
+            BarColumn(),
+            MofNCompleteColumn(),
+            TimeRemainingColumn(),
+            console=self._errors,
+            transient=True,
+        )
+        self._bars.add_task(escape(what), total=total)
+        self._bars.start()
+
+    def step(self) -> None:
+        """Move the bar."""
+        if self._bars is not None:
+            self._bars.advance(self._bars.task_ids[0])
+
+    def end(self) -> None:
+        """Take the bar away."""
+        if self._bars is not None:
+            self._bars.stop()
+            self._bars = None
+
+    def show(self, report: Report, *, site: Path) -> None:
+        """Print the report."""
+        out = Console(soft_wrap=True, highlight=False)
+        out.print(_table(report))
+        for text in [*report.notes[:_NAMED], *_more(len(report.notes), "notes")]:
+            out.print(f"Note: {escape(text)}")
+        if report.policy == "none":
+            out.print("Note: policy none: everything is let in, validated or not.")
+        _print_some(out, "Passed over", report.passed_over)
+        _print_some(out, "Left out", [_left_out(item) for item in report.left_out])
+        requests = ", ".join(f"{count:,} {kind}" for kind, count in report.requests.items())
+        out.print(f"Requests: {requests or 'none'}. Names from {escape(report.names_from)}.")
+        seconds = sum(report.durations.values())
+        out.print(f"[bold]{report.outcome.capitalize()}[/]: {escape(str(site))} ({seconds:.1f} s)")
+
+
+class JsonLog:
+    """One JSON object a line."""
+
+    def __init__(self, stream: TextIO) -> None:
+        self._stream = stream
+        self._part: dict[str, Any] = {}
+
+    def begin(self, what: str, total: int) -> None:
+        """Tell that a part begins."""
+        self._part = {"part": what, "total": total}
+        self._line({"event": "begin", **self._part})
+
+    def step(self) -> None:
+        """Say nothing: a line for each step would drown the rest."""
+
+    def end(self) -> None:
+        """Tell that a part is over."""
+        self._line({"event": "end", **self._part})
+
+    def show(self, report: Report, *, site: Path) -> None:
+        """Tell what was left out, then all the rest."""
+        document = report.as_dict()
+        for key in ("left_out", "waiting", "notes", "passed_over"):
+            for item in document.pop(key):
+                self._line({"event": key, **(item if isinstance(item, dict) else {"text": item})})
+        self._line({"event": "report", **document, "site": str(site)})
+
+    def _line(self, document: dict[str, Any]) -> None:
+        self._stream.write(orjson.dumps(document).decode() + "\n")
+        self._stream.flush()
+
+
+def _table(report: Report) -> Table:
+    table = Table(title=f"{escape(report.channel)} from {escape(report.registry)}", title_justify="left")
+    for name in ("Subdir", "Repositories", "Tags", "Read", "Again", "Waiting", "Rejected",
+                 "Added", "Removed", "Changed", "Held", "Records"):
+        table.add_column(name, justify="left" if name == "Subdir" else "right")
+    for subdir, part in report.subdirs.items():
+        count = part.count
+        numbers = (part.repositories, part.tags, part.read, part.looked_again, part.waiting,
+                   part.rejected, count.added, count.removed, count.changed, count.held,
+                   count.after)
+        table.add_row(subdir, *(f"{number:,}" for number in numbers))
+    return table
+
+
+def _print_some(out: Console, title: str, lines: list[str]) -> None:
+    for line in lines[:_NAMED]:
+        out.print(f"{title}: {escape(line)}")
+    for line in _more(len(lines), title.lower()):
+        out.print(line)
+
+
+def _more(total: int, what: str) -> list[str]:
+    return [f"... and {total - _NAMED:,} more {what}; --report FILE has all."] if total > _NAMED else []
+
+
+def _left_out(item: Any) -> str:
+    file_name = f" ({item.file_name})" if item.file_name else ""
+    return f"{item.subdir}/{item.repository}:{item.tag}{file_name}: {item.reason}"

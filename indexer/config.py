@@ -1,0 +1,253 @@
+"""Every setting as one frozen value: flags over environment over ``cf-index.toml``."""
+
+from __future__ import annotations
+
+import re
+import tomllib
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, fields
+from fractions import Fraction
+from pathlib import Path
+from typing import Any
+
+from indexer.channel.index_json import SUBDIR
+from indexer.channel.policy import DEFAULT_POLICY, Policy
+from indexer.errors import ConfigError
+from indexer.registry.address import RegistryAddress, is_repository
+
+CONFIG_FILE = Path("cf-index.toml")
+PREFIX = "CF_INDEX_"
+_PERCENT = re.compile(r"(\d{1,3}(?:\.\d{1,4})?)\s*%")
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Config:
+    """What a rebuild is to do. ``previous`` is where the earlier site is; None for the output.
+
+    ``max_drop`` is a share of one; ``recheck`` the share of validated artifacts to look at
+    again; ``retry_for`` the seconds that a failing request is tried for.
+    """
+
+    registry: RegistryAddress
+    channel: str
+    output: Path
+    subdirs: tuple[str, ...] = ()
+    packages: tuple[str, ...] = ()
+    names: str | None = None
+    state: Path = Path(".cf-index")
+    previous: str | None = None
+    base_url: str = "auto"
+    site_url: str = ""
+    policy: Policy = DEFAULT_POLICY
+    max_drop: float = 0.10
+    allow_drop: bool = False
+    allow_changed: tuple[str, ...] = ()
+    recheck: Fraction = Fraction(0)
+    full: bool = False
+    dry_run: bool = False
+    strict: bool = False
+    jobs: int = 16
+    retry_for: float = 60.0
+    report: Path | None = None
+
+
+def load_config(
+    flags: Mapping[str, Any], environ: Mapping[str, str], file: Path | None = None
+) -> Config:
+    """Put the settings together. ``flags`` are by name; None and ``()`` stand for not given.
+
+    Raises ConfigError with where the bad value came from and what it should be.
+    """
+    settings = _from_file(file or CONFIG_FILE, required=file is not None)
+    for name in _READERS:
+        variable = PREFIX + name.upper()
+        if environ.get(variable):
+            settings[name] = (environ[variable], variable)
+    for name, value in flags.items():
+        if value is not None and value != () and value is not False:
+            settings[name] = (value, "--" + _FLAGS.get(name, name).replace("_", "-"))
+    values = {name: _read(name, *setting) for name, setting in settings.items()}
+    for name, flag in (("registry", "--registry"), ("channel", "--channel"), ("output", "--output")):
+        if name not in values:
+            raise ConfigError(
+                f"{flag} is not set. Give it as a flag, as {PREFIX}{name.upper()}, or in "
+                f"{CONFIG_FILE}."
+            )
+    return _assemble(values)
+
+
+def _assemble(values: dict[str, Any]) -> Config:
+    known = {item.name for item in fields(Config)}
+    policy = Policy(
+        name="none" if values.get("all") else values.get("policy", "annotation"),
+        key=values.get("status_key", DEFAULT_POLICY.key),
+        value=values.get("status_value", DEFAULT_POLICY.value),
+    )
+    chosen = {name: value for name, value in values.items() if name in known and name != "policy"}
+    config = Config(**chosen, policy=policy)
+    if config.base_url == "oci" and config.registry.client_url() is None:
+        raise ConfigError(
+            f"--base-url oci can't be had for {config.registry}: clients follow oci:// addresses "
+            "by https on port 443 only. Use auto, none, or the https address of a gateway."
+        )
+    return config
+
+
+def _from_file(path: Path, *, required: bool) -> dict[str, tuple[Any, str]]:
+    try:
+        with path.open("rb") as file:
+            document = tomllib.load(file)
+    except FileNotFoundError as error:
+        if required:
+            raise ConfigError(f"There is no file {path}.") from error
+        return {}
+    except OSError as error:
+        raise ConfigError(f"{path} can't be read: {error.strerror}.") from error
+    except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
+        raise ConfigError(f"{path} is not TOML: {error}.") from error
+    settings = {}
+    for key, value in document.items():
+        name = key.replace("-", "_")
+        if name not in _READERS or name in _FLAGS_ONLY:
+            raise ConfigError(
+                f"{path}: {key!r} is not a setting. Known are: {', '.join(sorted(_file_keys()))}."
+            )
+        settings[name] = (value, f"{key} in {path}")
+    return settings
+
+
+def _file_keys() -> list[str]:
+    return [name.replace("_", "-") for name in _READERS if name not in _FLAGS_ONLY]
+
+
+def _read(name: str, value: Any, source: str) -> Any:
+    try:
+        return _READERS[name](value)
+    except ConfigError:
+        raise
+    except (ValueError, TypeError, ZeroDivisionError) as error:
+        raise ConfigError(f"{source} is {value!r}: {error}.") from error
+
+
+def _text(value: Any) -> str:
+    if not isinstance(value, str):
+        raise TypeError("it must be a string")
+    return value
+
+
+def _texts(value: Any) -> tuple[str, ...]:
+    items = value.split(",") if isinstance(value, str) else value
+    if not isinstance(items, list | tuple) or not all(isinstance(item, str) for item in items):
+        raise TypeError("it must be a list of strings")
+    return tuple(dict.fromkeys(item.strip() for item in items if item.strip()))
+
+
+def _subdirs(value: Any) -> tuple[str, ...]:
+    subdirs = _texts(value)
+    for subdir in subdirs:
+        if not SUBDIR.fullmatch(subdir):
+            raise ValueError(f"{subdir!r} is not a subdir, such as linux-64 or noarch")
+    return subdirs
+
+
+def _path(value: Any) -> Path:
+    return Path(_text(value)) if isinstance(value, str) else Path(value)
+
+
+def _flag(value: Any) -> bool:
+    if isinstance(value, bool):
+        return value
+    if isinstance(value, str) and value.lower() in {"1", "true", "yes", "on"}:
+        return True
+    if isinstance(value, str) and value.lower() in {"0", "false", "no", "off"}:
+        return False
+    raise ValueError("it must be true or false")
+
+
+def _count(value: Any) -> int:
+    count = int(value)
+    if isinstance(value, bool | float) or not 1 <= count <= 1024:
+        raise ValueError("it must be a whole number from 1 to 1024")
+    return count
+
+
+def _seconds(value: Any) -> float:
+    seconds = float(value)
+    if isinstance(value, bool) or not 0 <= seconds <= 3600:
+        raise ValueError("it must be seconds, from 0 to 3600")
+    return seconds
+
+
+def _share(value: Any) -> float:
+    match = _PERCENT.fullmatch(value.strip()) if isinstance(value, str) else None
+    if match is None or float(match.group(1)) > 100:
+        raise ValueError('it must be a percentage from 0 to 100, such as "10%"')
+    return float(match.group(1)) / 100
+
+
+def _fraction(value: Any) -> Fraction:
+    share = Fraction(_text(value))
+    if not 0 <= share <= 1:
+        raise ValueError('it must be a share from 0 to 1, such as "1/96"')
+    return share
+
+
+def _base_url(value: Any) -> str:
+    text = _text(value)
+    if text not in {"auto", "oci", "none"} and not _is_web(text):
+        raise ValueError("it must be auto, oci, none or an https:// address")
+    return text
+
+
+def _site_url(value: Any) -> str:
+    text = _text(value)
+    if not _is_web(text):
+        raise ValueError("it must be an https:// address")
+    return text
+
+
+def _is_web(text: str) -> bool:
+    return bool(re.fullmatch(r"https?://[A-Za-z0-9.:\[\]-]+(?:/[A-Za-z0-9._~%!$&'()*+,;=:@-]*)*", text))
+
+
+def _channel(value: Any) -> str:
+    if not is_repository(_text(value)):
+        raise ValueError("a channel's name is of lower-case letters and digits, with . _ - between")
+    return str(value)
+
+
+def _policy(value: Any) -> str:
+    if value not in {"annotation", "none"}:
+        raise ValueError("it must be annotation or none")
+    return str(value)
+
+
+_READERS: Mapping[str, Callable[[Any], Any]] = {
+    "registry": lambda value: RegistryAddress.parse(_text(value)),
+    "channel": _channel,
+    "output": _path,
+    "subdirs": _subdirs,
+    "packages": _texts,
+    "names": _text,
+    "state": _path,
+    "previous": _text,
+    "base_url": _base_url,
+    "site_url": _site_url,
+    "policy": _policy,
+    "all": _flag,
+    "status_key": _text,
+    "status_value": _text,
+    "max_drop": _share,
+    "allow_drop": _flag,
+    "allow_changed": _texts,
+    "recheck": _fraction,
+    "full": _flag,
+    "dry_run": _flag,
+    "strict": _flag,
+    "jobs": _count,
+    "retry_for": _seconds,
+    "report": _path,
+}
+# Said for one run; standing in a file they would disarm the guard or the cache for good.
+_FLAGS_ONLY = frozenset({"allow_drop", "full", "dry_run", "packages"})
+_FLAGS = {"subdirs": "subdir", "packages": "package"}

@@ -1,0 +1,44 @@
+"""The families of errors, each with the exit code it ends the program with.
+
+An error's text is for a person: what happened, where, and what to do.
+"""
+
+
+class CfIndexError(Exception):
+    """Any error this program raises on purpose; by itself, a fault of ours."""
+
+    exit_code = 1
+
+
+class ConfigError(CfIndexError):
+    """Usage, configuration, or an output folder that this program must not touch."""
+
+    exit_code = 2
+
+
+class RegistryError(CfIndexError):
+    """A registry (or the published channel) can't be read to the end; nothing is published."""
+
+    exit_code = 3
+
+
+class NotFoundError(RegistryError):
+    """The registry says that the repository, manifest or blob isn't there."""
+
+
+class DeniedError(RegistryError):
+    """The registry refuses; some (GHCR) also answer so for what doesn't exist."""
+
+
+class UnsupportedError(RegistryError):
+    """The registry lacks this part of the API, such as the catalog."""
+
+
+class ContentError(CfIndexError):
+    """Content from a registry isn't what it says it is. Costs one artifact, never the run."""
+
+
+class GuardError(CfIndexError):
+    """The plan would take too much out of the channel."""
+
+    exit_code = 4

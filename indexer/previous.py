@@ -1,0 +1,188 @@
+"""The site as it was published last: what this run starts from and is compared with."""
+
+from __future__ import annotations
+
+import hashlib
+import shutil
+from collections.abc import Iterable, Mapping
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass, field
+from pathlib import Path
+
+from indexer.channel.record import Record
+from indexer.check import sha256_of
+from indexer.errors import ContentError, RegistryError
+from indexer.published import Folder, Published, Website, is_path, read_bytes
+from indexer.render import history, repodata, shards, summary
+from indexer.render.zstd import decompress
+
+_MAX_SNAPSHOT = 256 * 1024 * 1024
+_THREADS = 16
+
+
+@dataclass(frozen=True, slots=True)
+class PreviousSubdir:
+    """One subdir of the previous site; ``entry`` is None where its snapshot can't be trusted."""
+
+    folder: Path
+    subdir: str
+    shards: Mapping[str, str] = field(default_factory=dict)
+    entry: history.SubdirEntry | None = None
+
+    def is_whole(self) -> bool:
+        """Whether its files are those that its snapshot lists, so that they can be built upon."""
+        return self.entry is not None and all(
+            (path := self.folder / name).is_file() and sha256_of(path) == expected.sha256
+            for name, expected in self.entry.files.items()
+        )
+
+    def looks_whole(self) -> bool:
+        """The same by sizes alone: cheap enough for every run."""
+        return self.entry is not None and all(
+            (path := self.folder / name).is_file() and path.stat().st_size == expected.size
+            for name, expected in self.entry.files.items()
+        )
+
+    def shard(self, name: str) -> tuple[bytes, dict[str, Record]] | None:
+        """A name's shard, decompressed, and its records; None where there is none to rely on."""
+        digest = self.shards.get(name)
+        if digest is None:
+            return None
+        channel = Folder(self.folder / self.subdir / shards.FOLDER)
+        try:
+            data = read_bytes(channel, f"{digest}{shards.SUFFIX}", shards.MAX_SHARD)
+            if data is None or hashlib.sha256(data).hexdigest() != digest:
+                return None
+            packed = decompress(data, shards.MAX_SHARD)
+            return packed, shards.unpack_shard(packed)
+        except ContentError:
+            return None
+
+    def summaries(self) -> dict[str, summary.NameSummary]:
+        """The names' summaries. Raises ContentError where they can't be read."""
+        path = self.folder / history.FOLDER / self.subdir / summary.FILE_NAME
+        return summary.decode_summaries(path.read_bytes()) if path.is_file() else {}
+
+    @property
+    def repodata(self) -> Path:
+        """Its repodata.json."""
+        return self.folder / self.subdir / repodata.FILE_NAME
+
+
+@dataclass(frozen=True, slots=True)
+class Previous:
+    """The previous site, in a folder; empty (``folder`` is None) in a first run."""
+
+    folder: Path | None = None
+    snapshot: history.Snapshot | None = None
+    notes: tuple[str, ...] = ()
+
+    def subdirs(self) -> list[str]:
+        """The subdirs it has."""
+        return sorted(self.snapshot.subdirs) if self.snapshot else []
+
+    def subdir(self, subdir: str) -> PreviousSubdir:
+        """What it has of one subdir, which may be nothing."""
+        if self.folder is None:
+            return PreviousSubdir(Path(), subdir)
+        entry = self.snapshot.subdirs.get(subdir) if self.snapshot else None
+        path = self.folder / subdir / shards.INDEX_NAME
+        try:
+            _, hashes = shards.unpack_index(path.read_bytes()) if path.is_file() else ({}, {})
+        except ContentError:
+            return PreviousSubdir(self.folder, subdir)
+        return PreviousSubdir(self.folder, subdir, hashes, entry)
+
+    def changes(self) -> list[history.ChangeEntry]:
+        """The recent changes."""
+        data = self._read(history.CHANGES)
+        return [] if data is None else history.decode_changes(data)
+
+    def counts(self) -> list[dict[str, object]]:
+        """The counts over time."""
+        data = self._read(history.COUNTS)
+        return [] if data is None else history.decode_counts(data)
+
+    def _read(self, path: str) -> bytes | None:
+        return None if self.folder is None else read_bytes(Folder(self.folder), path, _MAX_SNAPSHOT)
+
+
+def load_previous(folder: Path) -> Previous:
+    """The previous site in a folder. A snapshot that can't be read is noted, not trusted."""
+    data = read_bytes(Folder(folder), history.SNAPSHOT, _MAX_SNAPSHOT)
+    if data is None:
+        return Previous()
+    try:
+        return Previous(folder, history.decode_snapshot(data))
+    except ContentError as error:
+        note = f"{folder / history.SNAPSHOT}: {error}; everything is written anew"
+        return Previous(folder, None, (note,))
+
+
+def restore(website: Website, folder: Path, current: Path) -> Previous:
+    """Bring a published site into ``folder``, every file checked against its snapshot.
+
+    Where ``current`` is the very same site, nothing is fetched. Raises RegistryError where
+    the site can't be read or doesn't hold together.
+    """
+    data = read_bytes(website, history.SNAPSHOT, _MAX_SNAPSHOT)
+    if data is None:
+        note = f"{website.location} has no {history.SNAPSHOT} yet: a first publication"
+        return Previous(notes=(note,))
+    if read_bytes(Folder(current), history.SNAPSHOT, _MAX_SNAPSHOT) == data:
+        return load_previous(current)
+    try:
+        snapshot = history.decode_snapshot(data)
+    except ContentError as error:
+        raise RegistryError(f"{website.location}{history.SNAPSHOT}: {error}.") from error
+    shutil.rmtree(folder, ignore_errors=True)
+    _place(folder, history.SNAPSHOT, data)
+    files = {path: entry.sha256 for path, entry in snapshot.files.items()}
+    for entry in snapshot.subdirs.values():
+        files |= {path: item.sha256 for path, item in entry.files.items()}
+    _download(website, folder, files)
+    wanted: dict[str, str] = {}
+    optional: dict[str, str] = {}
+    for subdir, entry in snapshot.subdirs.items():
+        place = f"{subdir}/{shards.FOLDER}"
+        index = (folder / subdir / shards.INDEX_NAME).read_bytes()
+        _, hashes = shards.unpack_index(index)
+        wanted |= {f"{place}/{h}{shards.SUFFIX}": h for h in hashes.values()}
+        optional |= {f"{place}/{h}{shards.SUFFIX}": h for h in entry.superseded}
+    _download(website, folder, wanted)
+    _download(website, folder, optional, required=False)
+    return Previous(folder, snapshot)
+
+
+def _download(
+    website: Published, folder: Path, files: Mapping[str, str], *, required: bool = True
+) -> None:
+    def one(path: str) -> None:
+        if not is_path(path):
+            raise RegistryError(f"{website.location} lists {path[:200]!r}, no path of a channel.")
+        file = website.fetch(path)
+        if file is None and not required:
+            return
+        if file is None or sha256_of(file) != files[path]:
+            raise RegistryError(
+                f"{website.location}{path} is missing or isn't what the snapshot lists. If the "
+                "site is just being deployed, try again in some minutes."
+            )
+        target = folder / path
+        target.parent.mkdir(parents=True, exist_ok=True)
+        shutil.move(file, target)
+        target.chmod(0o644)
+
+    with ThreadPoolExecutor(_THREADS) as pool:
+        _drain(pool.map(one, files))
+
+
+def _drain(results: Iterable[None]) -> None:
+    for _ in results:
+        pass
+
+
+def _place(folder: Path, path: str, data: bytes) -> None:
+    target = folder / path
+    target.parent.mkdir(parents=True, exist_ok=True)
+    target.write_bytes(data)

@@ -1,0 +1,164 @@
+"""A staged tree beside the output, swapped in whole: killed at any point, the old site is whole.
+
+The staged tree shares (hard links) every file that doesn't change with the old one. Files
+that this program doesn't know, such as a CNAME, are carried along.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import ctypes
+import errno
+import os
+import shutil
+from collections.abc import Collection, Iterator
+from pathlib import Path
+
+from indexer.errors import ConfigError
+from indexer.render.history import SNAPSHOT
+from indexer.state import locked
+
+_AT_FDCWD = -100
+_RENAME_EXCHANGE = 2
+
+
+class Output:
+    """The folder that a site is published into; made by ``open_output``, which holds its lock."""
+
+    def __init__(self, folder: Path) -> None:
+        self.folder = folder
+        self.staged = folder.with_name(f".{folder.name}.staged")
+        self._old = folder.with_name(f".{folder.name}.old")
+
+    def recover(self) -> None:
+        """Clear what a killed run left: its staged tree, or a swap that was cut in two."""
+        if self._old.exists() and not self.folder.exists():
+            self._old.rename(self.folder)
+        for leftover in (self.staged, self._old):
+            if leftover.exists():
+                shutil.rmtree(leftover)
+
+    def stage(self, base: Path | None, *, without: Collection[str] = ()) -> Staged:
+        """A staged tree with everything that ``base`` has, but the paths in ``without``."""
+        shutil.rmtree(self.staged, ignore_errors=True)
+        self.staged.mkdir(parents=True)
+        if base is not None and base.is_dir():
+            _link_tree(base, self.staged, frozenset(without))
+        return Staged(self.staged)
+
+    def swap(self) -> None:
+        """Put the staged tree in the output's place, and delete what was there."""
+        if not self.folder.exists():
+            self.staged.rename(self.folder)
+            return
+        if not _exchange(self.staged, self.folder):
+            # Two steps where the system can't exchange: recover() mends a kill between them.
+            self.folder.rename(self._old)
+            self.staged.rename(self.folder)
+        shutil.rmtree(self.staged, ignore_errors=True)
+        shutil.rmtree(self._old, ignore_errors=True)
+
+    def discard(self) -> None:
+        """Delete the staged tree."""
+        shutil.rmtree(self.staged, ignore_errors=True)
+
+
+class Staged:
+    """A tree on its way to be published."""
+
+    def __init__(self, root: Path) -> None:
+        self.root = root
+
+    def write(self, path: str, data: bytes) -> None:
+        """Put a file in place; never into one that the old site shares."""
+        target = self.make_room(path)
+        with target.open("xb") as file:
+            file.write(data)
+
+    def make_room(self, path: str) -> Path:
+        """A path where a new file may be made."""
+        target = self.root / path
+        target.parent.mkdir(parents=True, exist_ok=True)
+        target.unlink(missing_ok=True)
+        return target
+
+
+@contextlib.contextmanager
+def open_output(folder: Path) -> Iterator[Output]:
+    """Lock the output folder and clear leftovers.
+
+    Raises ConfigError where another run holds it, or where it holds something that isn't a
+    site of this program: the swap would be no friend to it.
+    """
+    folder = Path(os.path.abspath(folder))  # noqa: PTH100  symbolic links stay as they are
+    _check_place(folder)
+    try:
+        folder.parent.mkdir(parents=True, exist_ok=True)
+        lock = folder.with_name(f".{folder.name}.lock")
+        with locked(lock, f"the output {folder}"):
+            output = Output(folder)
+            output.recover()
+            _check_ours(folder)
+            yield output
+    except PermissionError as error:
+        raise ConfigError(f"The output {folder} can't be written: {error}.") from error
+
+
+def replace_file(path: Path, data: bytes) -> None:
+    """Write a single file that is never seen half-written."""
+    scratch = path.with_name(f".{path.name}.new")
+    scratch.write_bytes(data)
+    scratch.replace(path)
+
+
+def _check_place(folder: Path) -> None:
+    here = Path.cwd()
+    if folder == here or folder in here.parents:
+        raise ConfigError(
+            f"The output {folder} holds the current folder; it is replaced whole at each "
+            "publication. Name a folder of its own, such as ./site."
+        )
+    if folder.is_symlink() or (folder.exists() and not folder.is_dir()):
+        raise ConfigError(f"The output {folder} is not a folder.")
+
+
+def _check_ours(folder: Path) -> None:
+    if folder.is_dir() and any(folder.iterdir()) and not (folder / SNAPSHOT).is_file():
+        raise ConfigError(
+            f"The output {folder} is not empty and was not made by cf-index (it has no "
+            f"{SNAPSHOT}). Empty it, or name another folder."
+        )
+
+
+def _link_tree(source: Path, target: Path, without: frozenset[str]) -> None:
+    for folder, folders, files in os.walk(source):
+        folders.sort()
+        place = Path(folder).relative_to(source)
+        (target / place).mkdir(exist_ok=True)
+        for name in files:
+            if (place / name).as_posix() not in without:
+                _link(Path(folder) / name, target / place / name)
+
+
+def _link(source: Path, target: Path) -> None:
+    try:
+        os.link(source, target, follow_symlinks=False)
+    except OSError as error:
+        if error.errno not in {errno.EXDEV, errno.EPERM, errno.EMLINK, errno.EOPNOTSUPP}:
+            raise
+        shutil.copy2(source, target, follow_symlinks=False)
+
+
+def _exchange(one: Path, other: Path) -> bool:
+    """Exchange two folders in one step (Linux renameat2); False where that can't be done."""
+    function = getattr(ctypes.CDLL(None, use_errno=True), "renameat2", None)
+    if function is None:
+        return False
+    result = function(
+        _AT_FDCWD, os.fsencode(one), _AT_FDCWD, os.fsencode(other), _RENAME_EXCHANGE
+    )
+    if result == 0:
+        return True
+    if ctypes.get_errno() in {errno.EINVAL, errno.ENOSYS, errno.EXDEV, errno.EOPNOTSUPP}:
+        return False
+    raise OSError(ctypes.get_errno(), os.strerror(ctypes.get_errno()), str(other))

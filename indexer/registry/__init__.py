@@ -1,0 +1,19 @@
+"""Reading OCI registries: one protocol, two backends. Nothing else speaks HTTP."""
+
+from __future__ import annotations
+
+from indexer.registry.address import RegistryAddress
+from indexer.registry.base import Registry
+from indexer.registry.credentials import find_basic
+from indexer.registry.layout import LayoutRegistry
+from indexer.registry.remote import RemoteRegistry
+from indexer.registry.transport import Transport
+
+__all__ = ["Registry", "RegistryAddress", "Transport", "open_registry"]
+
+
+def open_registry(address: RegistryAddress, transport: Transport) -> Registry:
+    """The backend for an address; asks nothing of it yet. Raises ConfigError."""
+    if address.scheme == "ocidir":
+        return LayoutRegistry(address)
+    return RemoteRegistry(address, transport, basic=find_basic(address.host))

@@ -1,0 +1,128 @@
+"""Answering a registry's 401: basic credentials, or a token for one scope.
+
+Bearer tokens by the distribution project's token specification
+(https://distribution.github.io/distribution/spec/auth/token/). oras parses the challenge;
+the exchange is done here because oras-py keeps one token for everything and never asks
+when it expires (docs/decisions/0003-http.md).
+"""
+
+from __future__ import annotations
+
+import threading
+from collections.abc import Mapping
+from dataclasses import dataclass
+from urllib.parse import urlencode, urlsplit
+
+import oras.auth.utils
+import orjson
+
+from indexer.errors import DeniedError, NotFoundError, RegistryError
+from indexer.registry.base import Requests
+from indexer.registry.transport import Answer, Clock, Transport
+
+# Registries that answer any anonymous token for public content (Homebrew relies on it for
+# GHCR); it saves a token exchange for each repository.
+_ANONYMOUS_TOKENS = {"ghcr.io": "QQ=="}
+
+# Where a token says nothing of its life, the specification gives it 60 seconds.
+_DEFAULT_LIFE = 60.0
+_MARGIN = 10.0
+_MAX_TOKEN = 1024 * 1024
+
+
+@dataclass(frozen=True, slots=True)
+class _Token:
+    value: str
+    expires: float
+
+
+class Authorizer:
+    """Finds the Authorization header for a repository, for many threads."""
+
+    def __init__(
+        self,
+        transport: Transport,
+        *,
+        host: str,
+        basic: str | None,
+        requests: Requests,
+        clock: Clock | None = None,
+    ) -> None:
+        self._transport = transport
+        self._basic = basic
+        self._requests = requests
+        self._clock = clock or Clock()
+        self._lock = threading.Lock()
+        self._tokens: dict[str, _Token] = {}
+        self._realm: tuple[str, str | None] | None = None
+        self._wants_basic = False
+        self._anonymous = None if basic else _ANONYMOUS_TOKENS.get(host)
+
+    def header(self, scope: str) -> str | None:
+        """What to send for this scope, as far as the registry has said what it wants."""
+        if self._wants_basic and self._basic:
+            return f"Basic {self._basic}"
+        with self._lock:
+            token, realm = self._tokens.get(scope), self._realm
+        if token is not None and self._clock.now() < token.expires:
+            return f"Bearer {token.value}"
+        if realm is not None:
+            return f"Bearer {self._exchange(scope, realm)}"
+        return f"Bearer {self._anonymous}" if self._anonymous else None
+
+    def answer(self, challenged: Answer, scope: str) -> bool:
+        """Take in a 401. True where trying again may help; raises DeniedError where it can't."""
+        challenge = challenged.headers.get("WWW-Authenticate", "")
+        kind = challenge.partition(" ")[0].lower()
+        if kind == "basic" and self._basic and not self._wants_basic:
+            self._wants_basic = True
+            return True
+        parsed = oras.auth.utils.parse_auth_header(challenge) if kind == "bearer" else None
+        if parsed is None or parsed.realm is None:
+            return False
+        realm = (self._checked_realm(parsed.realm, challenged.url), parsed.service)
+        with self._lock:
+            self._realm = realm
+            self._tokens.pop(scope, None)
+        self._exchange(scope, realm)
+        return True
+
+    def _checked_realm(self, realm: str, source: str) -> str:
+        parts = urlsplit(realm)
+        if parts.scheme != "https" and urlsplit(source).scheme == "https":
+            raise DeniedError(f"{source} wants credentials sent to {realm}, without TLS: refused.")
+        return realm
+
+    def _exchange(self, scope: str, realm: tuple[str, str | None]) -> str:
+        address, service = realm
+        query = {"scope": scope} | ({"service": service} if service else {})
+        url = address + ("&" if "?" in address else "?") + urlencode(query)
+        headers = {"Authorization": f"Basic {self._basic}"} if self._basic else {}
+        self._requests.add("tokens")
+        answer = self._transport.request("GET", url, headers=headers, limit=_MAX_TOKEN)
+        if answer.status != 200:
+            self._refused(answer.status, address, scope)
+        value, life = _read_token(answer)
+        token = _Token(value, self._clock.now() + max(life - _MARGIN, life / 2))
+        with self._lock:
+            self._tokens[scope] = token
+        return value
+
+    def _refused(self, status: int, address: str, scope: str) -> None:
+        known = "the credentials were" if self._basic else "no credentials are known, and that was"
+        text = f"{address} gives no token for {scope}: {known} answered with {status}."
+        raise NotFoundError(text) if status == 404 else DeniedError(text)
+
+
+def _read_token(answer: Answer) -> tuple[str, float]:
+    url = answer.url.partition("?")[0]
+    try:
+        document: object = orjson.loads(answer.body)
+    except orjson.JSONDecodeError as error:
+        raise RegistryError(f"{url} answered a token request with no JSON.") from error
+    fields: Mapping[str, object] = document if isinstance(document, dict) else {}
+    value = fields.get("token") or fields.get("access_token")
+    if not isinstance(value, str) or not value.isascii() or not value.isprintable():
+        raise RegistryError(f"{url} answered a token request without a token.")
+    life = fields.get("expires_in")
+    return value, float(life) if isinstance(life, int | float) and life > 0 else _DEFAULT_LIFE

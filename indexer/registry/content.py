@@ -1,0 +1,155 @@
+"""What a registry holds, as types that can't hold a bad value: digests, descriptors, manifests.
+
+Formats: OCI image specification 1.1 (descriptor, image manifest, image index), and
+docker's schema 2 manifest and manifest list, which have the same fields.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import re
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from typing import Any
+
+import orjson
+
+from indexer.errors import ContentError
+
+OCI_MANIFEST = "application/vnd.oci.image.manifest.v1+json"
+OCI_INDEX = "application/vnd.oci.image.index.v1+json"
+DOCKER_MANIFEST = "application/vnd.docker.distribution.manifest.v2+json"
+DOCKER_LIST = "application/vnd.docker.distribution.manifest.list.v2+json"
+# Exactly these: on two common registries a wrong Accept is answered with
+# 404 MANIFEST_UNKNOWN, which looks like a deleted package.
+MANIFEST_TYPES = (OCI_MANIFEST, OCI_INDEX, DOCKER_MANIFEST, DOCKER_LIST)
+
+# The OCI distribution specification asks registries to take manifests of 4 MiB.
+MAX_MANIFEST = 4 * 1024 * 1024
+_MAX_SIZE = 2**53
+_MAX_CHILDREN = 64
+
+_SHA256 = re.compile(r"sha256:([0-9a-f]{64})")
+
+
+@dataclass(frozen=True, slots=True, order=True)
+class Digest:
+    """A sha256 digest; ``str()`` gives the registry's spelling, ``sha256:<hex>``."""
+
+    hex: str
+
+    @classmethod
+    def parse(cls, text: object) -> Digest:
+        """Read ``sha256:<64 lower-case hex digits>``; raises ContentError for anything else."""
+        match = _SHA256.fullmatch(text) if isinstance(text, str) else None
+        if match is None:
+            raise ContentError(f"{_short(text)} is not a sha256 digest")
+        return cls(match.group(1))
+
+    @classmethod
+    def of(cls, data: bytes) -> Digest:
+        """The digest of ``data``."""
+        return cls(hashlib.sha256(data).hexdigest())
+
+    def __str__(self) -> str:
+        return f"sha256:{self.hex}"
+
+
+@dataclass(frozen=True, slots=True)
+class Descriptor:
+    """What a manifest says of one blob: where it is (digest), its size in bytes, and more."""
+
+    media_type: str
+    digest: Digest
+    size: int
+    annotations: Mapping[str, str] = field(default_factory=dict)
+
+    @property
+    def title(self) -> str | None:
+        """The file name, by ``org.opencontainers.image.title``."""
+        return self.annotations.get("org.opencontainers.image.title")
+
+
+@dataclass(frozen=True, slots=True)
+class RawManifest:
+    """A manifest's bytes as the registry sent them, which the digest is made of."""
+
+    body: bytes
+    media_type: str
+
+    @property
+    def digest(self) -> Digest:
+        """The digest of the bytes."""
+        return Digest.of(self.body)
+
+
+@dataclass(frozen=True, slots=True)
+class ImageManifest:
+    """An image manifest: layers and annotations (the config says nothing of a conda package)."""
+
+    layers: tuple[Descriptor, ...]
+    annotations: Mapping[str, str]
+
+
+@dataclass(frozen=True, slots=True)
+class ImageIndex:
+    """An image index: the manifests it leads to."""
+
+    manifests: tuple[Descriptor, ...]
+    annotations: Mapping[str, str]
+
+
+def parse_manifest(raw: RawManifest) -> ImageManifest | ImageIndex:
+    """Read a manifest's bytes. Raises ContentError where they aren't a manifest."""
+    document = _object(raw.body)
+    annotations = _annotations(document.get("annotations"))
+    if "manifests" in document and "layers" not in document:
+        children = _descriptors(document["manifests"])
+        if len(children) > _MAX_CHILDREN:
+            raise ContentError(f"an image index of {len(children)} manifests (at most 64 are read)")
+        return ImageIndex(children, annotations)
+    if "layers" not in document:
+        raise ContentError(f"a manifest without layers (media type {_short(raw.media_type)})")
+    return ImageManifest(_descriptors(document["layers"]), annotations)
+
+
+def _object(body: bytes) -> dict[str, Any]:
+    try:
+        document = orjson.loads(body)
+    except orjson.JSONDecodeError as error:
+        raise ContentError(f"the manifest is not JSON: {error}") from error
+    if not isinstance(document, dict):
+        raise ContentError("the manifest is not a JSON object")
+    return document
+
+
+def _descriptors(value: object) -> tuple[Descriptor, ...]:
+    if not isinstance(value, list):
+        raise ContentError("the manifest's layers are not a list")
+    return tuple(parse_descriptor(item) for item in value)
+
+
+def parse_descriptor(value: object) -> Descriptor:
+    """Read one descriptor (a JSON value). Raises ContentError where it isn't one."""
+    if not isinstance(value, dict):
+        raise ContentError("a descriptor is not a JSON object")
+    media_type, size = value.get("mediaType", ""), value.get("size")
+    if not isinstance(media_type, str):
+        raise ContentError("a descriptor's media type is not a string")
+    if type(size) is not int or not 0 <= size < _MAX_SIZE:
+        raise ContentError(f"a descriptor's size is {_short(size)}")
+    digest = Digest.parse(value.get("digest"))
+    return Descriptor(media_type, digest, size, _annotations(value.get("annotations")))
+
+
+def _annotations(value: object) -> dict[str, str]:
+    if value is None:
+        return {}
+    if not isinstance(value, dict) or not all(isinstance(item, str) for item in value.values()):
+        raise ContentError("annotations that are not a map of strings")
+    return value
+
+
+def _short(value: object) -> str:
+    text = repr(value)
+    return text if len(text) <= 80 else text[:77] + "..."

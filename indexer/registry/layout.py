@@ -1,0 +1,202 @@
+"""``ocidir://``: image layouts on disk, one folder a repository (OCI image spec 1.1, "layout")."""
+
+from __future__ import annotations
+
+import contextlib
+import fcntl
+import os
+import tempfile
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import orjson
+
+from indexer.errors import ContentError, NotFoundError, RegistryError
+from indexer.registry.address import RegistryAddress, is_repository
+from indexer.registry.base import Requests
+from indexer.registry.content import (
+    MAX_MANIFEST,
+    OCI_INDEX,
+    Descriptor,
+    Digest,
+    RawManifest,
+    parse_descriptor,
+)
+
+_REF_NAME = "org.opencontainers.image.ref.name"
+_MAX_INDEX = 256 * 1024 * 1024
+
+
+class LayoutRegistry:
+    """A folder of image layouts: ``folder/<repository>/{oci-layout,index.json,blobs}``."""
+
+    def __init__(self, address: RegistryAddress) -> None:
+        if address.folder is None:
+            raise ValueError(f"not a folder: {address}")
+        self.address = address
+        self.requests = Requests()
+        self._root = address.folder
+
+    def repositories(self) -> Iterator[str]:
+        """Every folder below the root that holds an image layout."""
+        self.requests.add("catalog")
+        if not self._root.is_dir():
+            raise RegistryError(f"There is no folder {self._root}; check the registry's address.")
+        for folder, folders, files in os.walk(self._root, onerror=_unreadable):
+            folders.sort()
+            if "oci-layout" in files:
+                folders[:] = [name for name in folders if name != "blobs"]
+                name = Path(folder).relative_to(self._root).as_posix()
+                if is_repository(name):
+                    yield name
+
+    def tags(self, repository: str) -> list[str]:
+        """The reference names in the layout's index.json."""
+        self.requests.add("tags")
+        return [tag for tag, _ in self._references(repository)]
+
+    def manifest(self, repository: str, reference: str) -> RawManifest:
+        """A manifest by tag or digest."""
+        self.requests.add("manifests")
+        if reference.startswith("sha256:"):
+            digest, media_type = Digest.parse(reference), ""
+        else:
+            found = [item for tag, item in self._references(repository) if tag == reference]
+            if not found:
+                raise NotFoundError(f"{self._folder(repository)} has no tag {reference}.")
+            digest, media_type = found[0].digest, found[0].media_type
+        return RawManifest(self._read(repository, digest, MAX_MANIFEST), media_type)
+
+    def blob(self, repository: str, descriptor: Descriptor) -> bytes:
+        """A whole blob, checked against its descriptor."""
+        self.requests.add("blobs")
+        data = self._read(repository, descriptor.digest, descriptor.size)
+        if len(data) != descriptor.size:
+            raise ContentError(f"{descriptor.digest} has {len(data)} bytes, not {descriptor.size}")
+        return data
+
+    def has_blob(self, repository: str, digest: Digest) -> bool:
+        """Whether the blob's file is there."""
+        self.requests.add("blob checks")
+        return self._blob_path(repository, digest).is_file()
+
+    def put_blob(self, repository: str, data: bytes) -> Digest:
+        """Store bytes under their digest; does nothing where they are there already."""
+        folder = self._folder(repository)
+        digest = Digest.of(data)
+        path = self._blob_path(repository, digest)
+        if not path.exists():
+            path.parent.mkdir(parents=True, exist_ok=True)
+            _write_whole(path, data)
+        marker = folder / "oci-layout"
+        if not marker.exists():
+            _write_whole(marker, b'{"imageLayoutVersion":"1.0.0"}')
+        return digest
+
+    def put_manifest(self, repository: str, tag: str, body: bytes, media_type: str) -> Digest:
+        """Store a manifest and point ``tag`` at it; two writers don't lose each other's tags."""
+        digest = self.put_blob(repository, body)
+        entry: dict[str, Any] = {
+            "mediaType": media_type,
+            "digest": str(digest),
+            "size": len(body),
+            "annotations": {_REF_NAME: tag},
+        }
+        with self._writing(repository):
+            entries = [item for item in self._entries(repository) if _ref_name(item) != tag]
+            entries.append(entry)
+            entries.sort(key=lambda item: str(_ref_name(item)))
+            document = {"schemaVersion": 2, "mediaType": OCI_INDEX, "manifests": entries}
+            _write_whole(self._folder(repository) / "index.json", orjson.dumps(document))
+        return digest
+
+    @contextlib.contextmanager
+    def _writing(self, repository: str) -> Iterator[None]:
+        with (self._folder(repository) / ".lock").open("w") as lock:
+            fcntl.flock(lock, fcntl.LOCK_EX)
+            yield
+
+    def _folder(self, repository: str) -> Path:
+        if not is_repository(repository):
+            raise NotFoundError(f"{repository!r} can't be a repository's name.")
+        return self._root / repository
+
+    def _blob_path(self, repository: str, digest: Digest) -> Path:
+        return self._folder(repository) / "blobs" / "sha256" / digest.hex
+
+    def _read(self, repository: str, digest: Digest, limit: int) -> bytes:
+        path = self._blob_path(repository, digest)
+        data = _read_file(path, limit)
+        if data is None:
+            raise NotFoundError(f"{path} isn't there.")
+        if Digest.of(data) != digest:
+            raise ContentError(f"the bytes of {path} don't have their digest")
+        return data
+
+    def _entries(self, repository: str) -> list[dict[str, Any]]:
+        path = self._folder(repository) / "index.json"
+        data = _read_file(path, _MAX_INDEX)
+        if data is None:
+            return []
+        try:
+            document = orjson.loads(data)
+        except orjson.JSONDecodeError as error:
+            raise RegistryError(f"{path} is not JSON ({error}); the layout is damaged.") from error
+        entries = document.get("manifests") if isinstance(document, dict) else None
+        if not isinstance(entries, list) or not all(isinstance(item, dict) for item in entries):
+            raise RegistryError(f"{path} holds no list of manifests; the layout is damaged.")
+        return entries
+
+    def _references(self, repository: str) -> list[tuple[str, Descriptor]]:
+        folder = self._folder(repository)
+        if not (folder / "index.json").is_file():
+            if folder.is_dir() and (folder / "oci-layout").is_file():
+                return []
+            raise NotFoundError(f"{folder} is not an image layout.")
+        found = []
+        for item in self._entries(repository):
+            tag = _ref_name(item)
+            if tag is not None:
+                try:
+                    found.append((tag, parse_descriptor(item)))
+                except ContentError as error:
+                    path = folder / "index.json"
+                    raise RegistryError(f"{path}, tag {tag!r}: {error}.") from error
+        return found
+
+
+def _ref_name(item: dict[str, Any]) -> str | None:
+    annotations = item.get("annotations")
+    name = annotations.get(_REF_NAME) if isinstance(annotations, dict) else None
+    return name if isinstance(name, str) else None
+
+
+def _unreadable(error: OSError) -> None:
+    raise RegistryError(f"The folder {error.filename} can't be read: {error.strerror}.")
+
+
+def _read_file(path: Path, limit: int) -> bytes | None:
+    try:
+        with path.open("rb") as file:
+            data = file.read(limit + 1)
+    except FileNotFoundError:
+        return None
+    except OSError as error:
+        raise RegistryError(f"{path} can't be read: {error.strerror}.") from error
+    if len(data) > limit:
+        raise ContentError(f"{path} has more than {limit} bytes")
+    return data
+
+
+def _write_whole(path: Path, data: bytes) -> None:
+    """Write a file that is either absent or complete, whenever this program is killed."""
+    handle, name = tempfile.mkstemp(dir=path.parent, prefix=".tmp-")
+    try:
+        with os.fdopen(handle, "wb") as file:
+            file.write(data)
+        Path(name).chmod(0o644)
+        Path(name).replace(path)
+    except BaseException:
+        Path(name).unlink(missing_ok=True)
+        raise

@@ -1,0 +1,125 @@
+"""Where the names of a channel's packages come from, in order of preference.
+
+A names file, the registry's own listing (a folder's, or ``/v2/_catalog``), the GitHub
+Packages API for ghcr.io, and last the previous index, which can't show what is new.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, field
+
+from indexer.errors import ConfigError, UnsupportedError
+from indexer.registry.base import Registry
+from indexer.registry.github import container_packages
+from indexer.registry.transport import Transport
+
+_GITHUB = "ghcr.io"
+
+
+@dataclass(frozen=True, slots=True)
+class Listing:
+    """Which repositories to read: their last components, by subdir, and who said so.
+
+    ``shows_new`` is false where the names are only those of the previous index;
+    ``ignored`` are repositories of the channel that can't be a package's.
+    """
+
+    source: str
+    repositories: Mapping[str, tuple[str, ...]]
+    shows_new: bool = True
+    ignored: tuple[str, ...] = ()
+    notes: tuple[str, ...] = ()
+
+
+@dataclass(frozen=True, slots=True)
+class Channel:
+    """The channel whose repositories are looked for: ``<namespace>/<name>/<subdir>/<package>``."""
+
+    name: str
+    subdirs: tuple[str, ...]
+    subdir_pattern: re.Pattern[str]
+    not_packages: frozenset[str] = field(default_factory=frozenset)
+
+
+def from_lines(
+    lines: Iterable[str], channel: Channel, spell: Callable[[str], str]
+) -> Listing:
+    """Names from a file: ``name`` (in every subdir) or ``subdir/name``, one a line, # comments."""
+    found: dict[str, set[str]] = {subdir: set() for subdir in channel.subdirs}
+    for number, raw in enumerate(lines, 1):
+        line = raw.partition("#")[0].strip()
+        if not line:
+            continue
+        subdir, slash, name = line.rpartition("/")
+        if slash and not channel.subdir_pattern.fullmatch(subdir):
+            raise ConfigError(f"The names file, line {number}: {subdir!r} is not a subdir.")
+        if not slash and not channel.subdirs:
+            raise ConfigError(
+                f"The names file, line {number}, gives no subdir for {name!r}: write "
+                "subdir/name, or say --subdir."
+            )
+        targets = (subdir,) if slash else channel.subdirs
+        for target in targets:
+            if not channel.subdirs or target in channel.subdirs:
+                found.setdefault(target, set()).add(spell(name))
+    return _listing("the names file", found)
+
+
+def from_repositories(
+    source: str, names: Iterable[str], prefix: str, channel: Channel
+) -> Listing:
+    """Pick a channel's packages out of full repository names."""
+    found: dict[str, set[str]] = {subdir: set() for subdir in channel.subdirs}
+    ignored = []
+    start = f"{prefix}/"
+    for full in names:
+        if not full.startswith(start):
+            continue
+        subdir, _, name = full.removeprefix(start).partition("/")
+        if channel.subdirs and subdir not in channel.subdirs:
+            continue
+        if not name or name.partition("/")[0] in channel.not_packages:
+            continue
+        if "/" in name or not channel.subdir_pattern.fullmatch(subdir):
+            ignored.append(full)
+            continue
+        found.setdefault(subdir, set()).add(name)
+    return _listing(source, found, ignored)
+
+
+def from_registry(
+    registry: Registry,
+    channel: Channel,
+    transport: Transport,
+    github_token: str | None,
+) -> Listing:
+    """Ask the registry, or GitHub for ghcr.io. Raises UnsupportedError where neither can say."""
+    address = registry.address
+    if address.host == _GITHUB:
+        owner, _, rest = address.repository(channel.name).partition("/")
+        if github_token is None:
+            raise UnsupportedError(
+                "ghcr.io lists no repositories, and there is no token for GitHub's Packages API: "
+                "set CF_INDEX_GITHUB_TOKEN to one with read:packages, or use --names FILE."
+            )
+        names: Iterator[str] = container_packages(transport, owner, github_token, registry.requests)
+        return from_repositories("the GitHub Packages API", names, rest, channel)
+    source = "the folders" if address.scheme == "ocidir" else "the registry's catalog"
+    prefix = address.repository(channel.name)
+    return from_repositories(source, registry.repositories(), prefix, channel)
+
+
+def from_previous(names: Mapping[str, Sequence[str]], notes: Sequence[str]) -> Listing:
+    """The names of the previous index, when nothing better is to be had."""
+    found = {subdir: set(items) for subdir, items in names.items()}
+    listing = _listing("the previous index", found)
+    return Listing(listing.source, listing.repositories, shows_new=False, notes=tuple(notes))
+
+
+def _listing(
+    source: str, found: Mapping[str, set[str]], ignored: Sequence[str] = ()
+) -> Listing:
+    ordered = {subdir: tuple(sorted(names)) for subdir, names in sorted(found.items())}
+    return Listing(source, ordered, ignored=tuple(ignored))

@@ -1,0 +1,179 @@
+"""``history/``: what a run must remember and the registry doesn't hold (DESIGN decision 2).
+
+``snapshot.json`` lists every file of the site with its hash (shards are listed by the
+shard indexes), so that a machine that starts from nothing can read a published site back
+and trust it as far as it trusts where it got the snapshot from.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping
+from dataclasses import asdict, dataclass, field
+from datetime import UTC, datetime, timedelta
+from typing import Any
+
+import orjson
+
+from indexer.errors import ContentError
+
+FOLDER = "history"
+SNAPSHOT = f"{FOLDER}/snapshot.json"
+CHANGES = f"{FOLDER}/changes.json"
+COUNTS = f"{FOLDER}/counts.json"
+FORMAT = 1
+
+# Clients may hold yesterday's shard index; a missing shard is a hard error in rattler and conda.
+SUPERSEDED_FOR = timedelta(days=7)
+MAX_CHANGES = 200
+MAX_COUNTS = 2000
+
+
+@dataclass(frozen=True, slots=True)
+class FileEntry:
+    """A published file: its sha256 (hex) and size in bytes."""
+
+    sha256: str
+    size: int
+
+
+@dataclass(frozen=True, slots=True)
+class SubdirEntry:
+    """What the snapshot says of a subdir.
+
+    ``superseded`` are shards no longer in the index, and the time until which they stay;
+    ``rendering`` names what went into its files besides records.
+    """
+
+    records: int
+    names: int
+    files: Mapping[str, FileEntry]
+    superseded: Mapping[str, str] = field(default_factory=dict)
+    rendering: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class Snapshot:
+    """What a published site is made of; ``rendering`` is for the channel-wide files."""
+
+    registry: str
+    channel: str
+    rendering: str
+    subdirs: Mapping[str, SubdirEntry]
+    files: Mapping[str, FileEntry]
+
+
+@dataclass(frozen=True, slots=True)
+class ChangeEntry:
+    """One file that came, went or changed; ``time`` by RFC 3339, in UTC."""
+
+    time: str
+    kind: str
+    subdir: str
+    file_name: str
+    name: str
+    version: str
+    build: str
+
+
+def encode_snapshot(snapshot: Snapshot) -> bytes:
+    """The snapshot's bytes."""
+    return _pretty({"format": FORMAT, **asdict(snapshot)})
+
+
+def decode_snapshot(data: bytes) -> Snapshot:
+    """Read a snapshot. Raises ContentError where it isn't one of this format."""
+    document = _load(data, "the snapshot")
+    if not isinstance(document, dict) or document.get("format") != FORMAT:
+        raise ContentError("the snapshot has the format of another version of cf-index")
+    try:
+        subdirs = {
+            name: SubdirEntry(
+                records=int(entry["records"]),
+                names=int(entry["names"]),
+                files=_files(entry["files"]),
+                superseded={str(k): str(v) for k, v in entry["superseded"].items()},
+                rendering=str(entry["rendering"]),
+            )
+            for name, entry in document["subdirs"].items()
+        }
+        return Snapshot(
+            registry=str(document["registry"]),
+            channel=str(document["channel"]),
+            rendering=str(document["rendering"]),
+            subdirs=subdirs,
+            files=_files(document["files"]),
+        )
+    except (KeyError, TypeError, AttributeError, ValueError) as error:
+        raise ContentError(f"the snapshot can't be read: {error!r}") from error
+
+
+def encode_changes(changes: Iterable[ChangeEntry]) -> bytes:
+    """The last changes, newest first."""
+    return _lines([asdict(change) for change in changes][:MAX_CHANGES])
+
+
+def decode_changes(data: bytes) -> list[ChangeEntry]:
+    """Read what ``encode_changes`` wrote. Raises ContentError."""
+    try:
+        return [ChangeEntry(**item) for item in _load(data, CHANGES)]
+    except TypeError as error:
+        raise ContentError(f"{CHANGES} can't be read: {error}") from error
+
+
+def encode_counts(counts: list[dict[str, Any]]) -> bytes:
+    """Records by subdir over time, oldest first; every other early point goes when there are many."""
+    while len(counts) > MAX_COUNTS:
+        half = len(counts) // 2
+        counts = counts[:half:2] + counts[half:]
+    return _lines(counts)
+
+
+def decode_counts(data: bytes) -> list[dict[str, Any]]:
+    """Read what ``encode_counts`` wrote. Raises ContentError."""
+    counts = _load(data, COUNTS)
+    if not isinstance(counts, list) or not all(isinstance(item, dict) for item in counts):
+        raise ContentError(f"{COUNTS} can't be read")
+    return counts
+
+
+def supersede(
+    superseded: Mapping[str, str], replaced: Iterable[str], current: Iterable[str], now: datetime
+) -> tuple[dict[str, str], list[str]]:
+    """Which shards stay beside the current ones until when, and which may be deleted now."""
+    until = rfc3339(now + SUPERSEDED_FOR)
+    alive = set(current)
+    waiting = {shard: time for shard, time in superseded.items() if shard not in alive}
+    for shard in replaced:
+        if shard not in alive:
+            waiting.setdefault(shard, until)
+    expired = sorted(shard for shard, time in waiting.items() if time <= rfc3339(now))
+    stay = {shard: time for shard, time in sorted(waiting.items()) if shard not in expired}
+    return stay, expired
+
+
+def rfc3339(time: datetime) -> str:
+    """UTC to the second, in a form that sorts."""
+    return time.astimezone(UTC).strftime("%Y-%m-%dT%H:%M:%SZ")
+
+
+def _files(value: Mapping[str, Mapping[str, Any]]) -> dict[str, FileEntry]:
+    return {
+        path: FileEntry(str(item["sha256"]), int(item["size"])) for path, item in value.items()
+    }
+
+
+def _load(data: bytes, what: str) -> Any:
+    try:
+        return orjson.loads(data)
+    except orjson.JSONDecodeError as error:
+        raise ContentError(f"{what} is not JSON: {error}") from error
+
+
+def _pretty(value: object) -> bytes:
+    options = orjson.OPT_SORT_KEYS | orjson.OPT_INDENT_2 | orjson.OPT_APPEND_NEWLINE
+    return orjson.dumps(value, option=options)
+
+
+def _lines(items: list[dict[str, Any]]) -> bytes:
+    encoded = [orjson.dumps(item, option=orjson.OPT_SORT_KEYS) for item in items]
+    return b"[\n" + b",\n".join(encoded) + b"\n]\n"

@@ -1,0 +1,161 @@
+"""repodata.json (CEP 36), one record a line, so that it can be read and compared as a stream.
+
+A new file is the previous one with this run's changes merged in: what didn't change is
+copied line by line and never parsed.
+"""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Iterable, Iterator
+from dataclasses import dataclass
+from pathlib import Path
+from typing import IO, BinaryIO, Literal
+
+import orjson
+
+from indexer.channel.record import encode
+from indexer.errors import ContentError
+from indexer.render.zstd import LEVEL, zstd
+
+FILE_NAME = "repodata.json"
+ZST_NAME = "repodata.json.zst"
+SECTIONS = ("packages", "packages.conda")
+_FLUSH_AT = 1024 * 1024
+
+
+@dataclass(frozen=True, slots=True)
+class Written:
+    """What a written file came to."""
+
+    sha256: str
+    size: int
+
+
+class _Sink:
+    """Writes a file and its compressed twin at once, and hashes both."""
+
+    def __init__(self, plain: BinaryIO, packed: BinaryIO) -> None:
+        self._files = (plain, packed)
+        self._hashes = (hashlib.sha256(), hashlib.sha256())
+        self._sizes = [0, 0]
+        self._packer = zstd.ZstdCompressor(LEVEL)
+        self._buffer = bytearray()
+
+    def write(self, data: bytes) -> None:
+        self._buffer += data
+        if len(self._buffer) >= _FLUSH_AT:
+            self._flush(zstd.ZstdCompressor.CONTINUE)
+
+    def close(self) -> tuple[Written, Written]:
+        self._flush(zstd.ZstdCompressor.FLUSH_FRAME)
+        plain, packed = (
+            Written(digest.hexdigest(), size)
+            for digest, size in zip(self._hashes, self._sizes, strict=True)
+        )
+        return plain, packed
+
+    def _flush(self, mode: Literal[0, 2]) -> None:
+        data = bytes(self._buffer)
+        self._buffer.clear()
+        for number, chunk in enumerate((data, self._packer.compress(data, mode))):
+            self._files[number].write(chunk)
+            self._hashes[number].update(chunk)
+            self._sizes[number] += len(chunk)
+
+
+def write_repodata(
+    folder: Path,
+    subdir: str,
+    base_url: str | None,
+    sections: dict[str, Iterator[tuple[str, bytes]]],
+) -> tuple[Written, Written]:
+    """Write repodata.json and its .zst into ``folder`` from file names and encoded records.
+
+    Each section comes in order of file names. Both files must not exist yet.
+    """
+    info = {"subdir": subdir} | ({"base_url": base_url} if base_url else {})
+    with (folder / FILE_NAME).open("xb") as plain, (folder / ZST_NAME).open("xb") as packed:
+        sink = _Sink(plain, packed)
+        sink.write(b'{\n"info":' + encode(info) + b",\n")
+        for section in SECTIONS:
+            sink.write(b'"' + section.encode() + b'":{')
+            separator = b"\n"
+            for file_name, body in sections[section]:
+                sink.write(separator + b'"' + file_name.encode() + b'":' + body)
+                separator = b",\n"
+            sink.write(b"\n},\n")
+        version = b"2" if base_url else b"1"
+        sink.write(b'"removed":[],\n"repodata_version":' + version + b"\n}\n")
+        return sink.close()
+
+
+def merge(
+    previous: Iterable[tuple[str, bytes]], changes: Iterable[tuple[str, bytes | None]]
+) -> Iterator[tuple[str, bytes]]:
+    """Previous lines with changes put in; both in order of file names; None takes a line out."""
+    pending = iter(changes)
+    change = next(pending, None)
+    for file_name, body in previous:
+        while change is not None and change[0] < file_name:
+            if change[1] is not None:
+                yield change[0], change[1]
+            change = next(pending, None)
+        if change is not None and change[0] == file_name:
+            if change[1] is not None:
+                yield change[0], change[1]
+            change = next(pending, None)
+        else:
+            yield file_name, body
+    while change is not None:
+        if change[1] is not None:
+            yield change[0], change[1]
+        change = next(pending, None)
+
+
+class Lines:
+    """A repodata.json of this program, read line by line. Raises ContentError where it isn't one."""
+
+    def __init__(self, file: IO[bytes]) -> None:
+        self._file = file
+        if self._line() != b"{" or not (head := self._line()).startswith(b'"info":'):
+            raise ContentError("not a repodata.json of one record a line")
+        self.info = _parse(head.removeprefix(b'"info":').removesuffix(b","))
+
+    def section(self, name: str) -> Iterator[tuple[str, bytes]]:
+        """File names and encoded records of the section that comes next, in order."""
+        if self._line() != b'"' + name.encode() + b'":{':
+            raise ContentError(f"repodata.json has no section {name} where it should be")
+        while (line := self._line()) != b"},":
+            file_name, colon, body = line.partition(b'":')
+            if not colon or not file_name.startswith(b'"'):
+                raise ContentError("repodata.json has a line that is no record")
+            yield file_name[1:].decode(), body.removesuffix(b",")
+
+    def rest(self) -> tuple[object, object]:
+        """``removed`` and ``repodata_version``, after both sections; then the file must end."""
+        removed, version, end = self._line(), self._line(), self._file.read(3)
+        if (
+            not removed.startswith(b'"removed":')
+            or not version.startswith(b'"repodata_version":')
+            or end != b"}\n"
+        ):
+            raise ContentError("repodata.json doesn't end as it should")
+        names = _parse(removed.removeprefix(b'"removed":').removesuffix(b","))
+        return names, _parse(version.removeprefix(b'"repodata_version":'))
+
+    def _line(self) -> bytes:
+        line = self._file.readline()
+        # An empty section is "{", a line break, an empty line and "}".
+        while line == b"\n":
+            line = self._file.readline()
+        if not line.endswith(b"\n"):
+            raise ContentError("repodata.json breaks off")
+        return line[:-1]
+
+
+def _parse(data: bytes) -> object:
+    try:
+        return orjson.loads(data)
+    except orjson.JSONDecodeError as error:
+        raise ContentError(f"repodata.json is not JSON: {error}") from error

@@ -1,0 +1,104 @@
+"""Sharded repodata (CEP 16): one shard a package name, and the index of all shards."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping
+from typing import Any
+
+import msgpack
+
+from indexer.channel.record import Record, section_of
+from indexer.errors import ContentError
+from indexer.render import zstd
+
+INDEX_NAME = "repodata_shards.msgpack.zst"
+FOLDER = "shards"
+SUFFIX = ".msgpack.zst"
+# conda reads no more than this of a decompressed shard and index.
+MAX_SHARD = 16 * 1024 * 1024
+MAX_INDEX = 128 * 1024 * 1024
+_HASHES = {"sha256": 32, "md5": 16}
+
+
+def pack_shard(records: Iterable[Record]) -> bytes:
+    """A shard before compression: every map sorted, hashes as bytes."""
+    shard: dict[str, Any] = {"packages": {}, "packages.conda": {}, "removed": []}
+    for record in sorted(records, key=lambda item: item.file_name):
+        fields = record.fields()
+        for key in _HASHES:
+            if isinstance(fields.get(key), str):
+                fields[key] = bytes.fromhex(fields[key])
+        shard[section_of(record.file_name)][record.file_name] = fields
+    packed: bytes = msgpack.packb(shard)
+    return packed
+
+
+def unpack_shard(packed: bytes) -> dict[str, Record]:
+    """The records of a decompressed shard, by file name. Raises ContentError where it isn't one."""
+    shard = _unpack(packed)
+    records: dict[str, Record] = {}
+    for section in ("packages", "packages.conda"):
+        entries = shard.get(section)
+        if not isinstance(entries, dict):
+            raise ContentError(f"a shard without a map of {section}")
+        for file_name, fields in entries.items():
+            if not isinstance(file_name, str) or not isinstance(fields, dict):
+                raise ContentError(f"a shard whose {section} are not records by file name")
+            records[file_name] = _record(file_name, fields)
+    return records
+
+
+def _record(file_name: str, fields: dict[str, Any]) -> Record:
+    for key, length in _HASHES.items():
+        value = fields.get(key)
+        if value is not None and (not isinstance(value, bytes) or len(value) != length):
+            raise ContentError(f"{file_name}: {key} is not {length} bytes")
+        fields[key] = None if value is None else value.hex()
+    if not isinstance(fields["sha256"], str) or not isinstance(fields.get("name"), str):
+        raise ContentError(f"{file_name}: a record without name or sha256")
+    try:
+        return Record.make(file_name, fields)
+    except TypeError as error:
+        raise ContentError(f"{file_name}: {error}") from error
+
+
+def pack_index(subdir: str, base_url: str | None, shards: Mapping[str, str]) -> bytes:
+    """The compressed shard index, of shard hashes (hex) by package name.
+
+    All three addresses must be strings. ``created_at`` may be absent, and is: a clock in it
+    would change the file in runs that change nothing.
+    """
+    info = {"base_url": base_url or "", "shards_base_url": f"{FOLDER}/", "subdir": subdir}
+    hashes = {name: bytes.fromhex(shards[name]) for name in sorted(shards)}
+    packed: bytes = msgpack.packb({"info": info, "shards": hashes, "version": 1})
+    return zstd.compress(packed)
+
+
+def unpack_index(data: bytes) -> tuple[dict[str, Any], dict[str, str]]:
+    """The ``info`` of a compressed shard index, and its shard hashes (hex) by package name.
+
+    Raises ContentError where it isn't one by CEP 16.
+    """
+    index = _unpack(zstd.decompress(data, MAX_INDEX))
+    info, shards = index.get("info"), index.get("shards")
+    if not isinstance(info, dict) or not isinstance(shards, dict):
+        raise ContentError("a shard index without info or shards")
+    for key in ("subdir", "base_url", "shards_base_url"):
+        if not isinstance(info.get(key), str):
+            raise ContentError(f"a shard index whose info has no {key}")
+    hashes = {}
+    for name, digest in shards.items():
+        if not isinstance(name, str) or not isinstance(digest, bytes) or len(digest) != 32:
+            raise ContentError("a shard index whose hashes are not 32 bytes by name")
+        hashes[name] = digest.hex()
+    return info, hashes
+
+
+def _unpack(packed: bytes) -> dict[str, Any]:
+    try:
+        value = msgpack.unpackb(packed)
+    except (ValueError, msgpack.UnpackException) as error:
+        raise ContentError(f"not msgpack: {error}") from error
+    if not isinstance(value, dict):
+        raise ContentError("msgpack, but not a map")
+    return value

@@ -1,0 +1,82 @@
+"""What the channel-wide files need of each package name, kept beside the index.
+
+``history/<subdir>/names.json``, one name a line: so that a run of one subdir can write the
+files of the whole channel without reading the others' records.
+"""
+
+from __future__ import annotations
+
+import functools
+from collections.abc import Iterable, Mapping
+from dataclasses import asdict, dataclass
+from typing import Any
+
+import orjson
+from rattler import Version
+
+from indexer.channel.record import Record, encode
+from indexer.errors import ContentError
+
+FILE_NAME = "names.json"
+
+
+@dataclass(frozen=True, slots=True)
+class NameSummary:
+    """One name in one subdir: how many builds, and the newest of them by conda's version order.
+
+    ``timestamp`` is the newest build time of all, in milliseconds; 0 where none says.
+    """
+
+    builds: int
+    version: str
+    build: str
+    build_number: int
+    file_name: str
+    license: str | None
+    timestamp: int
+
+
+def summarize(records: Iterable[Record]) -> NameSummary:
+    """The summary of one name's records, of which there is at least one."""
+    fields = {record.file_name: record.fields() for record in records}
+    newest = max(fields, key=lambda file_name: (*_order(fields[file_name]), file_name))
+    latest = fields[newest]
+    return NameSummary(
+        builds=len(fields),
+        version=latest["version"],
+        build=latest["build"],
+        build_number=latest["build_number"],
+        file_name=newest,
+        license=latest.get("license"),
+        timestamp=max(item.get("timestamp") or 0 for item in fields.values()),
+    )
+
+
+def newest_of(summaries: Iterable[NameSummary]) -> NameSummary:
+    """The one with the newest version."""
+    return max(summaries, key=lambda item: (*_order(asdict(item)), item.file_name))
+
+
+def encode_summaries(summaries: Mapping[str, NameSummary]) -> bytes:
+    """The file's bytes."""
+    lines = [
+        orjson.dumps(name) + b":" + encode(asdict(summaries[name])) for name in sorted(summaries)
+    ]
+    return b"{\n" + b",\n".join(lines) + b"\n}\n"
+
+
+def decode_summaries(data: bytes) -> dict[str, NameSummary]:
+    """Read the file's bytes. Raises ContentError where they aren't ours."""
+    try:
+        return {name: NameSummary(**fields) for name, fields in orjson.loads(data).items()}
+    except (orjson.JSONDecodeError, TypeError, AttributeError) as error:
+        raise ContentError(f"{FILE_NAME} can't be read: {error}") from error
+
+
+def _order(fields: Mapping[str, Any]) -> tuple[Version, int, int]:
+    return _version(fields["version"]), fields["build_number"], fields.get("timestamp") or 0
+
+
+@functools.lru_cache(maxsize=65536)
+def _version(text: str) -> Version:
+    return Version(text)

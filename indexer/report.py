@@ -1,0 +1,104 @@
+"""What a run did, for people and for machines."""
+
+from __future__ import annotations
+
+from dataclasses import asdict, dataclass, field
+from typing import Any, Protocol
+
+from indexer.channel.plan import Count
+from indexer.reading import LeftOut
+
+
+class Progress(Protocol):
+    """Somebody who shows how far the run is."""
+
+    def begin(self, what: str, total: int) -> None:
+        """A part of ``total`` steps begins."""
+        ...
+
+    def step(self) -> None:
+        """One step is done."""
+        ...
+
+    def end(self) -> None:
+        """The part is over."""
+        ...
+
+
+class Silence:
+    """Shows nothing."""
+
+    def begin(self, what: str, total: int) -> None:
+        """Nothing."""
+
+    def step(self) -> None:
+        """Nothing."""
+
+    def end(self) -> None:
+        """Nothing."""
+
+
+@dataclass(frozen=True, slots=True)
+class Waiting:
+    """An artifact that nobody has validated yet; ``since`` is when it was first seen (RFC 3339)."""
+
+    subdir: str
+    repository: str
+    tag: str
+    since: str
+
+
+@dataclass(slots=True)
+class SubdirReport:
+    """One subdir's part of the report."""
+
+    repositories: int = 0
+    tags: int = 0
+    read: int = 0
+    looked_again: int = 0
+    indexed: int = 0
+    waiting: int = 0
+    rejected: int = 0
+    count: Count = field(default_factory=Count)
+
+
+@dataclass(slots=True)
+class Report:
+    """What a run came to. ``outcome`` is published, unchanged, or dry run."""
+
+    time: str
+    version: str
+    registry: str
+    channel: str
+    policy: str
+    output: str
+    outcome: str = ""
+    names_from: str = ""
+    subdirs: dict[str, SubdirReport] = field(default_factory=dict)
+    changes: list[dict[str, str]] = field(default_factory=list)
+    left_out: list[LeftOut] = field(default_factory=list)
+    waiting: list[Waiting] = field(default_factory=list)
+    passed_over: list[str] = field(default_factory=list)
+    notes: list[str] = field(default_factory=list)
+    requests: dict[str, int] = field(default_factory=dict)
+    durations: dict[str, float] = field(default_factory=dict)
+
+    def as_dict(self) -> dict[str, Any]:
+        """Everything, ready for JSON."""
+        document = asdict(self)
+        for name, part in self.subdirs.items():
+            document["subdirs"][name]["count"]["after"] = part.count.after
+        return document
+
+    def as_status(self) -> dict[str, Any]:
+        """What status.json says: the same, with long lists cut and counted."""
+        document = self.as_dict()
+        for key in ("left_out", "waiting", "passed_over", "notes", "changes"):
+            items = document.pop(key)
+            document[key] = {"total": len(items), "first": items[:MAX_NAMED]}
+        document["waiting"]["oldest"] = min((item.since for item in self.waiting), default=None)
+        del document["output"]
+        return document
+
+
+MAX_NAMED = 200

@@ -1,0 +1,167 @@
+"""Writes what a plan says into a staged tree: the files of its subdirs, then the channel's."""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import ExitStack
+from dataclasses import dataclass
+from datetime import datetime
+from pathlib import Path
+
+from indexer.channel.plan import Change
+from indexer.planning import SubdirPlan
+from indexer.previous import Previous
+from indexer.publish import Staged
+from indexer.render import channeldata, history, pages, repodata, shards, summary
+from indexer.render.history import ChangeEntry, FileEntry, Snapshot, SubdirEntry
+
+# Goes up when the same records are written as other bytes.
+RENDERING = 1
+
+
+@dataclass(frozen=True, slots=True)
+class Look:
+    """All that goes into the files besides records. ``base_urls`` is None where there is none."""
+
+    info: pages.SiteInfo
+    base_url: str | None
+
+    def base_url_of(self, subdir: str) -> str | None:
+        """The CEP 15 base_url of a subdir."""
+        return None if self.base_url is None else f"{self.base_url.rstrip('/')}/{subdir}/"
+
+    def of_subdir(self, subdir: str) -> str:
+        """What a subdir's files were made with."""
+        return f"{RENDERING} {self.base_url_of(subdir) or '-'}"
+
+    def of_channel(self) -> str:
+        """What the channel-wide files were made with."""
+        text = f"{RENDERING} {self.info} {pages.templates_digest()}"
+        return hashlib.sha256(text.encode()).hexdigest()
+
+
+def expire(
+    plan: SubdirPlan, previous: Previous, now: datetime
+) -> tuple[dict[str, str], list[str]]:
+    """Superseded shards of a subdir that stay (until when), and paths of those that go."""
+    entry = previous.snapshot.subdirs.get(plan.subdir) if previous.snapshot else None
+    stay, expired = history.supersede(
+        entry.superseded if entry else {}, plan.replaced, plan.shards.values(), now
+    )
+    place = f"{plan.subdir}/{shards.FOLDER}"
+    return stay, [f"{place}/{digest}{shards.SUFFIX}" for digest in expired]
+
+
+def write_subdir(
+    staged: Staged,
+    plan: SubdirPlan,
+    previous: Previous,
+    look: Look,
+    superseded: Mapping[str, str],
+) -> SubdirEntry:
+    """Write one subdir: shards, then repodata, and the shard index last."""
+    subdir = plan.subdir
+    for digest, data in plan.spool.shards():
+        staged.write(f"{subdir}/{shards.FOLDER}/{digest}{shards.SUFFIX}", data)
+    base_url = look.base_url_of(subdir)
+    names = [f"{subdir}/{name}" for name in (repodata.FILE_NAME, repodata.ZST_NAME)]
+    folder = [staged.make_room(name) for name in names][0].parent
+    written = _write_repodata(folder, plan, previous, base_url)
+    files = {
+        name: FileEntry(item.sha256, item.size) for name, item in zip(names, written, strict=True)
+    }
+    _write(
+        staged,
+        files,
+        f"{history.FOLDER}/{subdir}/{summary.FILE_NAME}",
+        summary.encode_summaries(plan.summaries),
+    )
+    index = shards.pack_index(subdir, base_url, plan.shards)
+    _write(staged, files, f"{subdir}/{shards.INDEX_NAME}", index)
+    return SubdirEntry(
+        records=plan.count.after,
+        names=len(plan.shards),
+        files=files,
+        superseded=superseded,
+        rendering=look.of_subdir(subdir),
+    )
+
+
+def _write_repodata(
+    folder: Path, plan: SubdirPlan, previous: Previous, base_url: str | None
+) -> tuple[repodata.Written, repodata.Written]:
+    with ExitStack() as stack:
+        lines = None
+        if not plan.rewrites:
+            path = previous.subdir(plan.subdir).repodata
+            lines = repodata.Lines(stack.enter_context(path.open("rb")))
+        sections = {
+            section: repodata.merge(
+                lines.section(section) if lines else (), plan.spool.section(section)
+            )
+            for section in repodata.SECTIONS
+        }
+        return repodata.write_repodata(folder, plan.subdir, base_url, sections)
+
+
+def write_channel(
+    staged: Staged,
+    look: Look,
+    previous: Previous,
+    plans: Sequence[SubdirPlan],
+    entries: Mapping[str, SubdirEntry],
+    now: datetime,
+) -> Snapshot:
+    """Write the channel-wide files over what the staged tree's subdirs hold, snapshot last."""
+    summaries = {subdir: _summaries(staged.root, subdir) for subdir in sorted(entries)}
+    recent = [*_recent(plans, now), *previous.changes()][: history.MAX_CHANGES]
+    counts = previous.counts()
+    records: dict[str, object] = {subdir: entry.records for subdir, entry in entries.items()}
+    if not counts or counts[-1]["records"] != records:
+        counts.append({"time": history.rfc3339(now), "records": records})
+    files: dict[str, FileEntry] = {}
+    _write(staged, files, channeldata.FILE_NAME, channeldata.render_channeldata(summaries))
+    _write(staged, files, pages.FILE_NAME, pages.render_index(look.info, summaries, recent))
+    _write(staged, files, history.CHANGES, history.encode_changes(recent))
+    _write(staged, files, history.COUNTS, history.encode_counts(counts))
+    snapshot = Snapshot(
+        registry=look.info.registry,
+        channel=look.info.channel,
+        rendering=look.of_channel(),
+        subdirs=dict(sorted(entries.items())),
+        files=files,
+    )
+    staged.write(history.SNAPSHOT, history.encode_snapshot(snapshot))
+    return snapshot
+
+
+def _summaries(root: Path, subdir: str) -> dict[str, summary.NameSummary]:
+    path = root / history.FOLDER / subdir / summary.FILE_NAME
+    return summary.decode_summaries(path.read_bytes())
+
+
+def _recent(plans: Sequence[SubdirPlan], now: datetime) -> Iterator[ChangeEntry]:
+    time = history.rfc3339(now)
+    for plan in plans:
+        for name, change in plan.spool.changes(history.MAX_CHANGES):
+            yield describe(time, plan.subdir, name, change)
+
+
+def describe(time: str, subdir: str, name: str, change: Change) -> ChangeEntry:
+    """A change as history tells it; version and build are empty for what was removed."""
+    fields = change.record.fields() if change.record else {}
+    return ChangeEntry(
+        time=time,
+        kind=change.kind,
+        subdir=subdir,
+        file_name=change.file_name,
+        name=name,
+        version=str(fields.get("version", "")),
+        build=str(fields.get("build", "")),
+    )
+
+
+def _write(staged: Staged, files: dict[str, FileEntry], path: str, data: bytes) -> None:
+    staged.write(path, data)
+    files[path] = FileEntry(hashlib.sha256(data).hexdigest(), len(data))

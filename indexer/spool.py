@@ -1,0 +1,74 @@
+"""Records on their way from plan to files, on disk and in order of file names.
+
+So that memory doesn't grow with the channel: a first run of 600,000 records plans as many.
+"""
+
+from __future__ import annotations
+
+import sqlite3
+from collections.abc import Iterator
+
+from indexer.channel.plan import Change
+from indexer.channel.record import Record, section_of
+
+
+class Spool:
+    """The changes of one subdir, in a private temporary database that ends with this object."""
+
+    def __init__(self) -> None:
+        # An empty name: a file that SQLite makes when its cache is full, and deletes itself.
+        self._db = sqlite3.connect("", isolation_level=None)
+        self._db.execute("PRAGMA journal_mode = OFF")
+        self._db.execute("BEGIN")
+        self._db.execute(
+            "CREATE TABLE change (section TEXT, file_name TEXT, kind TEXT, name TEXT,"
+            " sha256 TEXT, body BLOB, PRIMARY KEY (section, file_name)) WITHOUT ROWID"
+        )
+        self._db.execute("CREATE TABLE shard (digest TEXT PRIMARY KEY, data BLOB)")
+
+    def close(self) -> None:
+        """Give the disk space back."""
+        self._db.close()
+
+    def add(self, name: str, change: Change) -> None:
+        """Put one file's change in its place; a removed file has no record."""
+        record = change.record
+        self._db.execute(
+            "INSERT INTO change VALUES (?, ?, ?, ?, ?, ?)",
+            (
+                section_of(change.file_name),
+                change.file_name,
+                change.kind,
+                name,
+                record.sha256 if record else None,
+                record.body if record else None,
+            ),
+        )
+
+    def add_shard(self, digest: str, data: bytes) -> None:
+        """Keep a new shard's bytes until they are written."""
+        self._db.execute("INSERT OR IGNORE INTO shard VALUES (?, ?)", (digest, data))
+
+    def shards(self) -> Iterator[tuple[str, bytes]]:
+        """The new shards: sha256 (hex) and bytes."""
+        return iter(self._db.execute("SELECT digest, data FROM shard ORDER BY digest"))
+
+    def section(self, section: str) -> Iterator[tuple[str, bytes | None]]:
+        """File names and new bodies of one section of repodata.json; None takes a file out."""
+        return iter(
+            self._db.execute(
+                "SELECT file_name, body FROM change WHERE section = ? ORDER BY file_name",
+                (section,),
+            )
+        )
+
+    def changes(self, limit: int) -> Iterator[tuple[str, Change]]:
+        """Up to ``limit`` files that come, go or change, with their package's name, in order."""
+        rows = self._db.execute(
+            "SELECT kind, file_name, name, sha256, body FROM change WHERE kind != 'kept'"
+            " ORDER BY section, file_name LIMIT ?",
+            (limit,),
+        )
+        for kind, file_name, name, sha256, body in rows:
+            record = None if body is None else Record(file_name, name, sha256, body)
+            yield name, Change(kind, file_name, record)
