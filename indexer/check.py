@@ -25,6 +25,7 @@ from indexer.render.zstd import decompress, reader, zstd
 
 _MAX_SMALL = 256 * 1024 * 1024
 _MAX_PROBLEMS = 100
+_SHOWN = 10
 _HEX64 = re.compile(r"[0-9a-f]{64}")
 _HEX32 = re.compile(r"[0-9a-f]{32}")
 _THREADS = 8
@@ -217,14 +218,14 @@ class _Subdir:
                 self._take_shard(form, name, digest, result)
         return form
 
-    def _shard(self, path: str) -> bytes | None | ContentError:
+    def _shard(self, path: str) -> bytes | ContentError | None:
         try:
             return read_bytes(self._channel, path, shards.MAX_SHARD)
         except ContentError as error:
             return error
 
     def _take_shard(
-        self, form: _Form, name: str, digest: str, data: bytes | None | ContentError
+        self, form: _Form, name: str, digest: str, data: bytes | ContentError | None
     ) -> None:
         where = self._where(f"{shards.FOLDER}/{digest}{shards.SUFFIX}")
         try:
@@ -253,7 +254,7 @@ class _Subdir:
                 if one.sums.get(name) != other.sums.get(name)
             )
             if names:
-                shown = ", ".join(names[:10]) + (" and more" if len(names) > 10 else "")
+                shown = ", ".join(names[:_SHOWN]) + (" and more" if len(names) > _SHOWN else "")
                 self._findings.add(
                     self._where(second),
                     f"holds other records than {first} ({other.count} and {one.count} in all), "
@@ -271,18 +272,21 @@ def against_record(section: str, file_name: str, fields: Mapping[str, Any]) -> I
             yield f"no {key}"
     if not isinstance(fields.get("depends", []), list):
         yield "depends is no list"
-    sha256, md5 = fields.get("sha256"), fields.get("md5")
-    if sha256 is None and md5 is None:
-        yield "no hash at all"
-    if sha256 is not None and not (isinstance(sha256, str) and _HEX64.fullmatch(sha256)):
-        yield "sha256 isn't one"
-    if md5 is not None and not (isinstance(md5, str) and _HEX32.fullmatch(md5)):
-        yield "md5 isn't one"
+    yield from _against_hashes(fields)
     stem = f"{fields.get('name')}-{fields.get('version')}-{fields.get('build')}"
     if file_name not in {f"{stem}.conda", f"{stem}.tar.bz2"}:
         yield f"its file name isn't that of {stem[:200]}"
     elif section != section_of(file_name):
         yield f"is in section {section}"
+
+
+def _against_hashes(fields: Mapping[str, Any]) -> Iterator[str]:
+    for key, pattern in (("sha256", _HEX64), ("md5", _HEX32)):
+        value = fields.get(key)
+        if value is not None and not (isinstance(value, str) and pattern.fullmatch(value)):
+            yield f"{key} isn't one"
+    if fields.get("sha256") is None and fields.get("md5") is None:
+        yield "no hash at all"
 
 
 def _records(path: Path, subdir: str, *, packed: bool) -> Iterator[tuple[str, str, dict[str, Any]]]:
@@ -312,9 +316,7 @@ class _OtherLayoutError(Exception):
     """A repodata.json that isn't one record a line."""
 
 
-def _own_records(
-    stream: IO[bytes], subdir: str
-) -> Iterator[tuple[str, str, dict[str, Any]]]:
+def _own_records(stream: IO[bytes], subdir: str) -> Iterator[tuple[str, str, dict[str, Any]]]:
     try:
         lines = repodata.Lines(stream)
     except ContentError as error:
@@ -361,7 +363,7 @@ def _same_when_unpacked(plain: Path, packed: Path) -> bool:
 
 def _in_order(
     pool: ThreadPoolExecutor, function: Any, arguments: Iterable[str]
-) -> Iterator[bytes | None | ContentError]:
+) -> Iterator[bytes | ContentError | None]:
     """Results in order, with only a few under way: shards aren't all held at once."""
     waiting: list[Any] = []
     for argument in arguments:
@@ -376,5 +378,3 @@ def _hash(file_name: str, fields: dict[str, Any]) -> int:
     content = {k: v for k, v in fields.items() if v is not None or k not in {"md5", "sha256"}}
     digest = hashlib.blake2b(file_name.encode() + b"\0" + encode(content), digest_size=16)
     return int.from_bytes(digest.digest())
-
-

@@ -67,7 +67,11 @@ def load_config(
         if value is not None and value != () and value is not False:
             settings[name] = (value, "--" + _FLAGS.get(name, name).replace("_", "-"))
     values = {name: _read(name, *setting) for name, setting in settings.items()}
-    for name, flag in (("registry", "--registry"), ("channel", "--channel"), ("output", "--output")):
+    for name, flag in (
+        ("registry", "--registry"),
+        ("channel", "--channel"),
+        ("output", "--output"),
+    ):
         if name not in values:
             raise ConfigError(
                 f"{flag} is not set. Give it as a flag, as {PREFIX}{name.upper()}, or in "
@@ -207,7 +211,9 @@ def _site_url(value: Any) -> str:
 
 
 def _is_web(text: str) -> bool:
-    return bool(re.fullmatch(r"https?://[A-Za-z0-9.:\[\]-]+(?:/[A-Za-z0-9._~%!$&'()*+,;=:@-]*)*", text))
+    return bool(
+        re.fullmatch(r"https?://[A-Za-z0-9.:\[\]-]+(?:/[A-Za-z0-9._~%!$&'()*+,;=:@-]*)*", text)
+    )
 
 
 def _channel(value: Any) -> str:

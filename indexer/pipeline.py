@@ -5,44 +5,40 @@ from __future__ import annotations
 import os
 import shutil
 import sqlite3
-import sys
 import time
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass
 from datetime import UTC, datetime
-from fnmatch import fnmatchcase
 from pathlib import Path
 
 import orjson
 
 import indexer
 from indexer.channel import codec
-from indexer.channel.index_json import SUBDIR
 from indexer.channel.plan import Count, Guard, matches
 from indexer.channel.record import Record
 from indexer.check import check_channel
 from indexer.config import Config
-from indexer.errors import CfIndexError, ConfigError, RegistryError, UnsupportedError
+from indexer.errors import CfIndexError, ConfigError
+from indexer.naming import Names, is_selected
 from indexer.planning import Rules, SubdirPlan, plan_subdir
 from indexer.previous import Previous, load_previous, restore
 from indexer.publish import Output, open_output, replace_file
 from indexer.published import Folder, Website
-from indexer.reading import LeftOut, Reader, Selection, Tally
+from indexer.reading import Reader, Selection, Tally
 from indexer.registry import Registry, Transport, open_registry
-from indexer.registry import names as sources
 from indexer.registry.content import Digest
-from indexer.registry.github import token_from
 from indexer.render import history, pages
-from indexer.report import Progress, Report, Silence, SubdirReport, Waiting
-from indexer.site import Look, describe, expire, write_channel, write_subdir
+from indexer.report import Progress, Report, Silence
+from indexer.site import Look, expire, write_channel, write_subdir
 from indexer.spool import Spool
-from indexer.state import Identity, State, open_state, set_aside
+from indexer.state import Identity, State, borrow_state, open_state, set_aside
+from indexer.telling import tell
 
 # Goes up when the same registry content makes other records: what is remembered is read anew.
 RULES = 1
 STATUS = "status.json"
-_MAX_REPORTED_CHANGES = 1000
 
 
 @dataclass(frozen=True, slots=True)
@@ -95,32 +91,32 @@ class _Rebuild:
 
     def go(self) -> Report:
         config, report = self._config, self._report
-        identity = Identity(
-            str(config.registry), config.channel, f"{RULES}; {config.policy}"
-        )
+        identity = Identity(str(config.registry), config.channel, f"{RULES}; {config.policy}")
         with ExitStack() as stack:
             stack.callback(self._transport.close)
-            output = stack.enter_context(open_output(config.output))
-            state, why = stack.enter_context(
-                open_state(config.state, identity, fresh=config.full)
-            )
+            output = stack.enter_context(open_output(config.output, only_look=config.dry_run))
+            opened = borrow_state if config.dry_run else open_state
+            state, why = stack.enter_context(opened(config.state, identity, fresh=config.full))
             if why:
                 report.notes.append(f"the state was set aside: {why}")
             with self._timed("previous"):
                 previous = self._previous(output, stack)
             with self._timed("names"):
-                listing = self._names(previous)
+                names = Names(config, self._registry, self._transport, self._run.environ)
+                listing = names.find(previous)
+                report.names_from, report.notes = listing.source, [*report.notes, *listing.notes]
             with self._timed("reading"):
-                tallies = self._read(state, previous, listing)
+                listed = listing.repositories
+                tallies = self._read(state, previous, listed)
             with self._timed("planning"):
                 plans = self._plan(state, previous, list(tallies))
             for plan in plans:
                 stack.callback(plan.spool.close)
-            self._tell(state, tallies, plans)
+            tell(report, state, tallies, plans)
             guard = Guard(config.max_drop, config.allow_drop)
             guard.raise_if_unsafe(
                 {plan.subdir: plan.count for plan in plans},
-                unlisted=() if config.packages else _unlisted(listing),
+                unlisted=[] if config.packages else [s for s, found in listed.items() if not found],
             )
             self._publish(output, state, previous, plans)
             report.requests = self._registry.requests.as_dict()
@@ -151,60 +147,8 @@ class _Rebuild:
             )
         return previous
 
-    def _names(self, previous: Previous) -> sources.Listing:
-        config = self._config
-        channel = sources.Channel(
-            config.channel, config.subdirs, SUBDIR, frozenset({codec.REPODATA_REPOSITORY})
-        )
-        listing = self._listing(channel, previous)
-        self._report.names_from = listing.source
-        self._report.notes += listing.notes
-        if listing.ignored:
-            shown = ", ".join(listing.ignored[:5])
-            self._report.notes.append(
-                f"{len(listing.ignored)} repositories can't be packages and are ignored: {shown}"
-            )
-        if not listing.shows_new:
-            self._report.notes.append(
-                "names come from the previous index alone: new packages can't be seen"
-            )
-        # A subdir that was published and is listed no more is still looked at, by the guard.
-        found = dict(listing.repositories)
-        for subdir in config.subdirs or previous.subdirs():
-            found.setdefault(subdir, ())
-        if config.packages:
-            found = {
-                subdir: tuple(item for item in items if self._selects_repository(item))
-                for subdir, items in found.items()
-            }
-        return sources.Listing(listing.source, found, listing.shows_new)
-
-    def _listing(self, channel: sources.Channel, previous: Previous) -> sources.Listing:
-        config = self._config
-        subdirs = config.subdirs or tuple(previous.subdirs())
-        if config.names is not None:
-            with _names_file(config.names) as lines:
-                return sources.from_lines(lines, channel, codec.repository_name)
-        if config.packages and subdirs and not any(set("*?[") & set(p) for p in config.packages):
-            spelt = tuple(sorted({codec.repository_name(name) for name in config.packages}))
-            return sources.Listing("--package", dict.fromkeys(subdirs, spelt))
-        token = token_from(self._run.environ)
-        try:
-            return sources.from_registry(self._registry, channel, self._transport, token)
-        except UnsupportedError as error:
-            known = {
-                subdir: [codec.repository_name(name) for name in previous.subdir(subdir).shards]
-                for subdir in subdirs
-            }
-            if not any(known.values()):
-                raise RegistryError(
-                    f"{error} There is no previous index to take names from either; "
-                    "use --names FILE."
-                ) from error
-            return sources.from_previous(known, [str(error)])
-
     def _read(
-        self, state: State, previous: Previous, listing: sources.Listing
+        self, state: State, previous: Previous, listed: Mapping[str, tuple[str, ...]]
     ) -> dict[str, Tally]:
         progress = self._run.progress
         reader = Reader(
@@ -217,7 +161,7 @@ class _Rebuild:
             advance=progress.step,
         )
         tallies = {}
-        for subdir, repositories in listing.repositories.items():
+        for subdir, repositories in listed.items():
             progress.begin(f"Reading {subdir}", len(repositories))
             published = previous.subdir(subdir).shards
             named = bool(self._config.packages)
@@ -253,49 +197,11 @@ class _Rebuild:
                 now=int(self._run.now.timestamp() * 1000),
                 may_change=lambda file: any(matches(p, file) for p in config.allow_changed),
                 blob_stays=blob_stays(subdir),
-                selected=self._selects,
+                selected=lambda name: is_selected(config, name),
             )
             plans.append(plan_subdir(previous.subdir(subdir), state, rules))
             self._run.progress.end()
         return plans
-
-    def _tell(
-        self, state: State, tallies: Mapping[str, Tally], plans: list[SubdirPlan]
-    ) -> None:
-        report, time_now = self._report, self._report.time
-        for plan in plans:
-            subdir, tally = plan.subdir, tallies[plan.subdir]
-            statuses = state.counts(subdir)
-            report.subdirs[subdir] = SubdirReport(
-                repositories=tally.repositories,
-                tags=tally.tags,
-                read=tally.read,
-                looked_again=tally.looked_again,
-                indexed=statuses.get("indexed", 0),
-                waiting=statuses.get("waiting", 0),
-                rejected=statuses.get("rejected", 0),
-                count=plan.count,
-            )
-            report.passed_over += tally.passed_over
-            report.left_out += tally.left_out
-            for told in state.told(subdir):
-                place = told.place
-                where = (place.subdir, place.repository, place.tag)
-                report.left_out += [LeftOut(*where, f.file_name, f.reason) for f in told.faults]
-                report.notes += [f"{'/'.join(where[:2])}:{where[2]}: {n}" for n in told.notes]
-            for told in state.waiting(subdir):
-                since = datetime.fromtimestamp(told.first_seen, UTC)
-                place = told.place
-                report.waiting.append(
-                    Waiting(place.subdir, place.repository, place.tag, history.rfc3339(since))
-                )
-            report.left_out += _held(plan)
-            room = _MAX_REPORTED_CHANGES - len(report.changes)
-            for name, change in plan.spool.changes(max(room, 0)):
-                entry = describe(time_now, subdir, name, change)
-                report.changes.append(
-                    {"kind": entry.kind, "subdir": subdir, "file_name": entry.file_name}
-                )
 
     def _publish(
         self, output: Output, state: State, previous: Previous, plans: list[SubdirPlan]
@@ -360,13 +266,6 @@ class _Rebuild:
         finally:
             output.discard()
 
-    def _selects(self, name: str) -> bool:
-        patterns = self._config.packages
-        return not patterns or any(fnmatchcase(name, pattern) for pattern in patterns)
-
-    def _selects_repository(self, repository: str) -> bool:
-        return any(self._selects(name) for name in codec.possible_names(repository))
-
     @contextmanager
     def _timed(self, stage: str) -> Iterator[None]:
         start = time.perf_counter()
@@ -407,36 +306,5 @@ def status_bytes(report: Report) -> bytes:
     return orjson.dumps(report.as_status(), option=options)
 
 
-def _unlisted(listing: sources.Listing) -> list[str]:
-    return [subdir for subdir, found in listing.repositories.items() if not found]
-
-
-def _held(plan: SubdirPlan) -> Iterator[LeftOut]:
-    for held in plan.held:
-        stem = held.file_name.removesuffix(".conda").removesuffix(".tar.bz2")
-        name, version, build = stem.rsplit("-", 2)
-        what = "the old record stays" if held.old_stays else "the old archive is gone, too"
-        yield LeftOut(
-            plan.subdir,
-            codec.repository_name(name),
-            codec.tag_name(version, build),
-            held.file_name,
-            f"its sha256 changed from {held.old_sha256} to {held.new_sha256}; {what}. "
-            f"If the new one is meant, say --allow-changed '{held.file_name}'",
-        )
-
-
 def _empty_plan(subdir: str) -> SubdirPlan:
     return SubdirPlan(subdir, Spool(), Count(), {}, {}, rewrites=True)
-
-
-@contextmanager
-def _names_file(path: str) -> Iterator[Iterator[str]]:
-    if path == "-":
-        yield iter(sys.stdin)
-        return
-    try:
-        with Path(path).open(encoding="utf-8") as file:
-            yield iter(file)
-    except (OSError, UnicodeDecodeError) as error:
-        raise ConfigError(f"The names file {path} can't be read: {error}.") from error

@@ -84,14 +84,18 @@ class Staged:
 
 
 @contextlib.contextmanager
-def open_output(folder: Path) -> Iterator[Output]:
-    """Lock the output folder and clear leftovers.
+def open_output(folder: Path, *, only_look: bool = False) -> Iterator[Output]:
+    """Lock the output folder and clear leftovers, or ``only_look``.
 
     Raises ConfigError where another run holds it, or where it holds something that isn't a
     site of this program: the swap would be no friend to it.
     """
     folder = Path(os.path.abspath(folder))  # noqa: PTH100  symbolic links stay as they are
     _check_place(folder)
+    if only_look:
+        _check_ours(folder)
+        yield Output(folder)
+        return
     try:
         folder.parent.mkdir(parents=True, exist_ok=True)
         lock = folder.with_name(f".{folder.name}.lock")
@@ -154,9 +158,7 @@ def _exchange(one: Path, other: Path) -> bool:
     function = getattr(ctypes.CDLL(None, use_errno=True), "renameat2", None)
     if function is None:
         return False
-    result = function(
-        _AT_FDCWD, os.fsencode(one), _AT_FDCWD, os.fsencode(other), _RENAME_EXCHANGE
-    )
+    result = function(_AT_FDCWD, os.fsencode(one), _AT_FDCWD, os.fsencode(other), _RENAME_EXCHANGE)
     if result == 0:
         return True
     if ctypes.get_errno() in {errno.EINVAL, errno.ENOSYS, errno.EXDEV, errno.EOPNOTSUPP}:

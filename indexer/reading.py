@@ -12,24 +12,14 @@ from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import dataclass, field
 
 from indexer.channel import codec
-from indexer.channel.artifact import (
-    Fault,
-    Place,
-    Reading,
-    archive_layers,
-    index_json_layer,
-    merge_readings,
-    read_artifact,
-)
-from indexer.channel.index_json import MAX_BYTES, parse_index_json
+from indexer.channel.artifact import Fault, Place
 from indexer.channel.policy import Policy
-from indexer.errors import ContentError, DeniedError, NotFoundError, RegistryError
+from indexer.errors import DeniedError, NotFoundError, RegistryError
+from indexer.fetching import Fetcher, Outcome
 from indexer.registry.address import is_tag
 from indexer.registry.base import Registry
-from indexer.registry.content import Digest, ImageIndex, ImageManifest, RawManifest, parse_manifest
-from indexer.state import Known, State, Status
+from indexer.state import Known, State
 
-_MAX_LEVELS = 3
 _COMMIT_EVERY = 1000
 
 
@@ -82,16 +72,6 @@ class _Task:
     known: Known | None
 
 
-@dataclass(frozen=True, slots=True)
-class _Outcome:
-    """What a tag led to; without a digest, nothing that could be remembered."""
-
-    digest: Digest | None
-    status: Status
-    reading: Reading
-    unchanged: bool = False
-
-
 class Reader:
     """Reads a channel's subdirs into the state."""
 
@@ -107,9 +87,8 @@ class Reader:
         advance: Callable[[], None] = lambda: None,
     ) -> None:
         self._registry = registry
-        self._channel = channel
+        self._fetcher = Fetcher(registry, channel, policy)
         self._state = state
-        self._policy = policy
         self._jobs = jobs
         self._now = now
         self._advance = advance
@@ -143,58 +122,58 @@ class Reader:
     def _work(self, selection: Selection, tally: Tally) -> None:
         repositories = iter(selection.repositories)
         tasks: deque[_Task] = deque()
-        done: queue.SimpleQueue[tuple[str | _Task, Future[object]]] = queue.SimpleQueue()
-        under_way = 0
+        # What to do in this thread with a worker's result.
+        done: queue.SimpleQueue[Callable[[], None]] = queue.SimpleQueue()
+
+        def submit_next() -> bool:
+            if tasks:
+                task = tasks.popleft()
+                known = task.known.digest if task.known else None
+                read = pool.submit(self._fetcher.fetch, task.place, known)
+                read.add_done_callback(lambda f: done.put(lambda: self._take(task, f, tally)))
+                return True
+            repository = next(repositories, None)
+            if repository is None:
+                return False
+            full_name = self._fetcher.full_name(selection.subdir, repository)
+            listing = pool.submit(self._registry.tags, full_name)
+            listing.add_done_callback(
+                lambda f: done.put(
+                    lambda: tasks.extend(self._listed(repository, f, selection, tally))
+                )
+            )
+            return True
+
         with ThreadPoolExecutor(self._jobs, thread_name_prefix="read") as pool:
+            under_way = 0
             try:
                 while True:
-                    while under_way < 2 * self._jobs:
-                        job = tasks.popleft() if tasks else next(repositories, None)
-                        if job is None:
-                            break
-                        self._submit(pool, done, job, selection.subdir)
+                    while under_way < 2 * self._jobs and submit_next():
                         under_way += 1
                     if not under_way:
                         return
-                    job, future = done.get()
+                    done.get()()
                     under_way -= 1
-                    if isinstance(job, str):
-                        tasks.extend(self._listed(job, future, selection, tally))
-                        self._advance()
-                    else:
-                        self._take(job, future, tally)
             except BaseException:
                 pool.shutdown(wait=False, cancel_futures=True)
                 raise
 
-    def _submit(
-        self,
-        pool: ThreadPoolExecutor,
-        done: queue.SimpleQueue[tuple[str | _Task, Future[object]]],
-        job: str | _Task,
-        subdir: str,
-    ) -> None:
-        future: Future[object]
-        if isinstance(job, str):
-            future = pool.submit(self._registry.tags, self._full_name(subdir, job))
-        else:
-            future = pool.submit(self._fetch, job)
-        future.add_done_callback(lambda finished: done.put((job, finished)))
-
     def _listed(
-        self, repository: str, future: Future[object], selection: Selection, tally: Tally
+        self, repository: str, future: Future[list[str]], selection: Selection, tally: Tally
     ) -> Iterator[_Task]:
         """Compare a repository's tags with what is remembered; give what has to be read."""
         subdir = selection.subdir
         tally.repositories += 1
+        self._advance()
         known = self._state.tags(subdir, repository)
         try:
-            tags = _as_tags(future.result())
+            tags = future.result()
         except (NotFoundError, DeniedError) as error:
             if repository in selection.indexed and not selection.allow_drop:
+                name = self._fetcher.full_name(subdir, repository)
                 raise RegistryError(
-                    f"{self._full_name(subdir, repository)} was indexed before and is still "
-                    f"named, but can't be listed: {error} If it is meant to go, say --allow-drop."
+                    f"{name} was indexed before and is still named, "
+                    f"but can't be listed: {error} If it is meant to go, say --allow-drop."
                 ) from error
             tally.denied += isinstance(error, DeniedError)
             tally.passed_over.append(str(error))
@@ -216,106 +195,20 @@ class Reader:
             ):
                 yield _Task(place, seen)
 
-    def _take(self, task: _Task, future: Future[object], tally: Tally) -> None:
+    def _take(self, task: _Task, future: Future[Outcome], tally: Tally) -> None:
         outcome = future.result()
-        assert isinstance(outcome, _Outcome)
         tally.read += task.known is None
         tally.looked_again += task.known is not None
-        if outcome.unchanged:
+        if outcome.same:
             self._state.touch(task.place, self._now)
         elif outcome.digest is None:
             self._state.forget(task.place)
             tally.left_out += [_left_out(task.place, fault) for fault in outcome.reading.faults]
         else:
-            self._state.put(
-                task.place, outcome.digest, outcome.status, outcome.reading, self._now
-            )
+            self._state.put(task.place, outcome.digest, outcome.status, outcome.reading, self._now)
         if (tally.read + tally.looked_again) % _COMMIT_EVERY == 0:
             self._state.commit()
-
-    def _fetch(self, task: _Task) -> _Outcome:
-        """Read one tag (in a worker thread). Its own faults cost this artifact alone."""
-        place = task.place
-        repository = self._full_name(place.subdir, place.repository)
-        try:
-            raw = self._registry.manifest(repository, place.tag)
-        except (NotFoundError, ContentError) as error:
-            return _Outcome(None, "rejected", Reading(faults=(Fault(_sentence(error)),)))
-        digest = raw.digest
-        if task.known is not None and task.known.digest == digest:
-            return _Outcome(digest, task.known.status, Reading(), unchanged=True)
-        try:
-            manifests = self._leaves(repository, raw)
-            if not any(archive_layers(manifest) for manifest in manifests):
-                raise ContentError("no layer is a conda archive")  # noqa: TRY301  one way out
-            admitted = [m for m in manifests if self._policy.admits(m.annotations)]
-            if not admitted:
-                return _Outcome(digest, "waiting", Reading())
-            readings = [self._read_manifest(place, repository, m) for m in admitted]
-            reading = merge_readings(readings)
-        except NotFoundError as error:
-            return _Outcome(None, "rejected", Reading(faults=(Fault(_sentence(error)),)))
-        except _BrokenContentError as error:
-            return _Outcome(None, "rejected", Reading(faults=(Fault(str(error)),)))
-        except ContentError as error:
-            return _Outcome(digest, "rejected", Reading(faults=(Fault(str(error)),)))
-        return _Outcome(digest, "indexed" if reading.records else "rejected", reading)
-
-    def _leaves(self, repository: str, raw: RawManifest) -> list[ImageManifest]:
-        """The image manifests that a tag leads to, through image indexes of three levels at most."""
-        leaves: list[ImageManifest] = []
-        seen: set[Digest] = set()
-        level = [raw]
-        for _ in range(_MAX_LEVELS + 1):
-            children: list[Digest] = []
-            for item in level:
-                if item.digest in seen:
-                    raise ContentError("an image index that leads back to itself")
-                seen.add(item.digest)
-                parsed = parse_manifest(item)
-                if isinstance(parsed, ImageIndex):
-                    children += [child.digest for child in parsed.manifests]
-                else:
-                    leaves.append(parsed)
-            if not children:
-                return leaves
-            level = [self._child(repository, digest) for digest in dict.fromkeys(children)]
-        raise ContentError(f"image indexes nested deeper than {_MAX_LEVELS}")
-
-    def _child(self, repository: str, digest: Digest) -> RawManifest:
-        try:
-            return self._registry.manifest(repository, str(digest))
-        except ContentError as error:
-            raise _BrokenContentError(str(error)) from error
-
-    def _read_manifest(self, place: Place, repository: str, manifest: ImageManifest) -> Reading:
-        if not archive_layers(manifest):
-            return Reading()
-        layer = index_json_layer(manifest)
-        if layer.size > MAX_BYTES:
-            raise ContentError(f"index.json has {layer.size} bytes (at most {MAX_BYTES})")
-        try:
-            data = self._registry.blob(repository, layer)
-        except ContentError as error:
-            raise _BrokenContentError(str(error)) from error
-        return read_artifact(place, manifest, parse_index_json(data))
-
-    def _full_name(self, subdir: str, repository: str) -> str:
-        return self._registry.address.repository(self._channel, subdir, repository)
-
-
-class _BrokenContentError(ContentError):
-    """Content that didn't arrive whole: it may next time, so it isn't remembered."""
-
-
-def _as_tags(value: object) -> list[str]:
-    assert isinstance(value, list)
-    return value
 
 
 def _left_out(place: Place, fault: Fault) -> LeftOut:
     return LeftOut(place.subdir, place.repository, place.tag, fault.file_name, fault.reason)
-
-
-def _sentence(error: Exception) -> str:
-    return f"listed, but it can't be read: {error}"

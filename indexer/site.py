@@ -41,9 +41,7 @@ class Look:
         return hashlib.sha256(text.encode()).hexdigest()
 
 
-def expire(
-    plan: SubdirPlan, previous: Previous, now: datetime
-) -> tuple[dict[str, str], list[str]]:
+def expire(plan: SubdirPlan, previous: Previous, now: datetime) -> tuple[dict[str, str], list[str]]:
     """Superseded shards of a subdir that stay (until when), and paths of those that go."""
     entry = previous.snapshot.subdirs.get(plan.subdir) if previous.snapshot else None
     stay, expired = history.supersede(
@@ -66,7 +64,9 @@ def write_subdir(
         staged.write(f"{subdir}/{shards.FOLDER}/{digest}{shards.SUFFIX}", data)
     base_url = look.base_url_of(subdir)
     names = [f"{subdir}/{name}" for name in (repodata.FILE_NAME, repodata.ZST_NAME)]
-    folder = [staged.make_room(name) for name in names][0].parent
+    for name in names:
+        staged.make_room(name)
+    folder = staged.root / subdir
     written = _write_repodata(folder, plan, previous, base_url)
     files = {
         name: FileEntry(item.sha256, item.size) for name, item in zip(names, written, strict=True)

@@ -10,15 +10,15 @@ import contextlib
 import fcntl
 import math
 import sqlite3
+import tempfile
 from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from fractions import Fraction
 from pathlib import Path
-from typing import Literal
 
 import orjson
 
-from indexer.channel.artifact import Fault, Place, Reading
+from indexer.channel.artifact import Fault, Place, Reading, Status
 from indexer.channel.record import Record
 from indexer.errors import ConfigError
 from indexer.registry.content import Digest
@@ -59,8 +59,6 @@ CREATE TABLE name (
     PRIMARY KEY (subdir, name)
 ) WITHOUT ROWID;
 """
-
-Status = Literal["indexed", "waiting", "rejected"]
 
 
 @dataclass(frozen=True, slots=True)
@@ -109,9 +107,7 @@ class State:
         )
         return {tag: Known(Digest(digest.hex()), status) for tag, digest, status in rows}
 
-    def put(
-        self, place: Place, digest: Digest, status: Status, reading: Reading, now: int
-    ) -> None:
+    def put(self, place: Place, digest: Digest, status: Status, reading: Reading, now: int) -> None:
         """Remember what a tag led to; names whose records it changes become unpublished."""
         where = (place.subdir, place.repository, place.tag)
         before = self._records_of(place)
@@ -290,6 +286,23 @@ def open_state(
 
 
 @contextlib.contextmanager
+def borrow_state(
+    folder: Path, identity: Identity, *, fresh: bool = False
+) -> Iterator[tuple[State, str | None]]:
+    """A copy of the state in ``folder``, for a run that must write nothing."""
+    with tempfile.TemporaryDirectory(prefix="cf-index-") as scratch:
+        path = folder / "state.sqlite"
+        if not fresh and _against(path, identity) is None:
+            with (
+                contextlib.closing(sqlite3.connect(path)) as source,
+                contextlib.closing(sqlite3.connect(Path(scratch) / path.name)) as target,
+            ):
+                source.backup(target)
+        with open_state(Path(scratch), identity) as (state, _):
+            yield state, None
+
+
+@contextlib.contextmanager
 def locked(path: Path, what: str) -> Iterator[None]:
     """Hold a lock file while working. Raises ConfigError where somebody else holds it."""
     with path.open("w") as lock:
@@ -312,7 +325,7 @@ def set_aside(path: Path) -> None:
 
 
 def _against(path: Path, identity: Identity) -> str | None:
-    """Why a state file can't be used; an empty string where there simply is none; None if it can."""
+    """Why a state file can't be used; an empty string where there is none; None where it can."""
     if not path.exists():
         return ""
     connection = sqlite3.connect(path)

@@ -9,6 +9,7 @@ from __future__ import annotations
 import re
 from collections.abc import Sequence
 from dataclasses import dataclass
+from typing import Literal
 
 from indexer.channel import codec
 from indexer.channel.index_json import IndexJson
@@ -24,6 +25,10 @@ INDEX_JSON_TYPE = "application/vnd.conda.info.index.v1+json"
 INFO_TYPE = "application/vnd.conda.info.v1.tar+gzip"
 MD5_ANNOTATION = "org.conda.md5"
 _MD5 = re.compile(r"[0-9a-f]{32}")
+
+
+# Indexed: it has records. Waiting: nobody has validated it. Rejected: validated, but unsound.
+Status = Literal["indexed", "waiting", "rejected"]
 
 
 @dataclass(frozen=True, slots=True)

@@ -31,7 +31,9 @@ _VERSION = re.compile(r"[a-zA-Z0-9_.+!]{1,128}")
 SUBDIR = re.compile(r"noarch|[a-z0-9]{1,32}-[a-z0-9]{1,32}")
 
 # Line breaks and tabs are common in licenses and summaries, and harmless inside JSON.
-_CONTROL = re.compile(r"[\x00-\x08\x0b\x0c\x0e-\x1f\x7f-\x9f\u2028\u2029\u202a-\u202e\u2066-\u2069]")
+_CONTROL = re.compile(
+    r"[\x00-\x08\x0b\x0c\x0e-\x1f\x7f-\x9f\u2028\u2029\u202a-\u202e\u2066-\u2069]"
+)
 _BREAK = re.compile(r"[\t\n\r]")
 
 # The index decides these. A package that sets them would speak for the channel.
@@ -111,27 +113,30 @@ def parse_index_json(data: bytes) -> IndexJson:
 def _check_value(value: object, where: str, depth: int) -> None:
     if depth > _MAX_DEPTH:
         raise ContentError(f"index.json is nested deeper than {_MAX_DEPTH}")
-    if isinstance(value, str):
-        if match := _CONTROL.search(value):
-            raise ContentError(f"{where} holds a control character (U+{ord(match[0]):04X})")
-    elif isinstance(value, dict):
+    if isinstance(value, dict):
         for key, item in value.items():
-            _check_value(key, f"a key of {where}", depth)
+            _check_scalar(key, f"a key of {where}")
             _check_value(item, f"{where} {key!r}"[:200], depth + 1)
     elif isinstance(value, list):
         for item in value:
             _check_value(item, where, depth + 1)
-    elif isinstance(value, float):
-        if not math.isfinite(value):
-            raise ContentError(f"{where} holds a number that isn't finite")
-    elif type(value) is int and not -_MAX_INTEGER <= value < _MAX_INTEGER:
+    else:
+        _check_scalar(value, where)
+
+
+def _check_scalar(value: object, where: str) -> None:
+    if isinstance(value, str) and (match := _CONTROL.search(value)):
+        raise ContentError(f"{where} holds a control character (U+{ord(match[0]):04X})")
+    if isinstance(value, float) and not math.isfinite(value):
+        raise ContentError(f"{where} holds a number that isn't finite")
+    if type(value) is int and not -_MAX_INTEGER <= value < _MAX_INTEGER:
         raise ContentError(f"{where} holds a number beyond 64 bits")
 
 
 def _check_type(value: object, types: _Types, key: str) -> None:
     if type(value) not in types:
         raise ContentError(f"index.json's {key} is a {_json_type(value)}")
-    if isinstance(value, str) and _BREAK.search(value) and key not in {"license"}:
+    if isinstance(value, str) and _BREAK.search(value) and key != "license":
         raise ContentError(f"index.json's {key} holds a line break or tab")
     if key == "legacy_bz2_md5" and isinstance(value, str) and not _MD5.fullmatch(value):
         raise ContentError("index.json's legacy_bz2_md5 is not an md5")

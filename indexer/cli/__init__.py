@@ -41,7 +41,7 @@ class _Group(click.Group):
 @click.version_option(indexer.__version__, prog_name="cf-index")
 @click.option("--debug", is_flag=True, help="Print tracebacks of errors.")
 def main(*, debug: bool) -> None:
-    """Make a conda channel's index from the OCI registry that holds its packages.
+    r"""Make a conda channel's index from the OCI registry that holds its packages.
 
     \b
     Exit codes: 0 done or nothing to do; 1 a fault of cf-index (check: problems found);

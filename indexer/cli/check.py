@@ -14,12 +14,23 @@ from indexer.registry import Transport
 
 @click.command(short_help="Read a published channel back and say what is wrong with it.")
 @click.argument("channel", metavar="DIR|URL")
-@click.option("--subdir", "subdirs", multiple=True, metavar="SUBDIR",
-              help="Check this subdir; repeatable.  [default: all that the channel has]")
-@click.option("--retry-for", type=float, default=60.0, show_default=True, metavar="SECONDS",
-              help="How long a failing request is tried.")
+@click.option(
+    "--subdir",
+    "subdirs",
+    multiple=True,
+    metavar="SUBDIR",
+    help="Check this subdir; repeatable.  [default: all that the channel has]",
+)
+@click.option(
+    "--retry-for",
+    type=float,
+    default=60.0,
+    show_default=True,
+    metavar="SECONDS",
+    help="How long a failing request is tried.",
+)
 def check(channel: str, subdirs: tuple[str, ...], retry_for: float) -> None:
-    """Check a published channel, made by cf-index or by any other tool.
+    r"""Check a published channel, made by cf-index or by any other tool.
 
     Every file parses, every shard in the shard index exists and has its hash, all forms hold
     the same records, every record has the fields that clients need. Exits 0 when nothing is

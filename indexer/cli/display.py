@@ -6,6 +6,7 @@ from pathlib import Path
 from typing import Any, TextIO
 
 import orjson
+from rich import box
 from rich.console import Console
 from rich.markup import escape
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
@@ -98,15 +99,37 @@ class JsonLog:
 
 
 def _table(report: Report) -> Table:
-    table = Table(title=f"{escape(report.channel)} from {escape(report.registry)}", title_justify="left")
-    for name in ("Subdir", "Repositories", "Tags", "Read", "Again", "Waiting", "Rejected",
-                 "Added", "Removed", "Changed", "Held", "Records"):
-        table.add_column(name, justify="left" if name == "Subdir" else "right")
+    """Counts by subdir; narrow enough for 80 columns."""
+    title = f"{escape(report.channel)} from {escape(report.registry)}"
+    table = Table(title=title, title_justify="left", box=box.SIMPLE_HEAD, padding=0)
+    table.add_column("Subdir", no_wrap=True, min_width=13)
+    for name in (
+        "Repos",
+        "Tags",
+        "Read",
+        "Wait",
+        "Bad",
+        "New",
+        "Gone",
+        "Changed",
+        "Held",
+        "Records",
+    ):
+        table.add_column(name, justify="right", no_wrap=True)
     for subdir, part in report.subdirs.items():
         count = part.count
-        numbers = (part.repositories, part.tags, part.read, part.looked_again, part.waiting,
-                   part.rejected, count.added, count.removed, count.changed, count.held,
-                   count.after)
+        numbers = (
+            part.repositories,
+            part.tags,
+            part.read + part.looked_again,
+            part.waiting,
+            part.rejected,
+            count.added,
+            count.removed,
+            count.changed,
+            count.held,
+            count.after,
+        )
         table.add_row(subdir, *(f"{number:,}" for number in numbers))
     return table
 
@@ -119,7 +142,11 @@ def _print_some(out: Console, title: str, lines: list[str]) -> None:
 
 
 def _more(total: int, what: str) -> list[str]:
-    return [f"... and {total - _NAMED:,} more {what}; --report FILE has all."] if total > _NAMED else []
+    return (
+        [f"... and {total - _NAMED:,} more {what}; --report FILE has all."]
+        if total > _NAMED
+        else []
+    )
 
 
 def _left_out(item: Any) -> str:

@@ -18,48 +18,105 @@ _STRICT_EXIT = 5
 
 
 @click.command(short_help="Read the registry, write the index, publish it into a folder.")
-@click.option("--config", "config_file", type=click.Path(path_type=Path), metavar="FILE",
-              help="Settings file.  [default: cf-index.toml, where there is one]")
-@click.option("--registry", metavar="URL",
-              help="oci://host/namespace, oci+http://host:port/namespace or ocidir://path.")
+@click.option(
+    "--config",
+    "config_file",
+    type=click.Path(path_type=Path),
+    metavar="FILE",
+    help="Settings file.  [default: cf-index.toml, where there is one]",
+)
+@click.option(
+    "--registry",
+    metavar="URL",
+    help="oci://host/namespace, oci+http://host:port/namespace or ocidir://path.",
+)
 @click.option("--channel", metavar="NAME", help="The channel's name, the part after the namespace.")
-@click.option("--output", type=click.Path(path_type=Path), metavar="DIR",
-              help="The site's folder. It is replaced whole at each publication.")
-@click.option("--subdir", "subdirs", multiple=True, metavar="SUBDIR",
-              help="Read this subdir; repeatable.  [default: all that the registry has]")
-@click.option("--package", "packages", multiple=True, metavar="GLOB",
-              help="Refresh only packages of these names; repeatable. All others stay.")
-@click.option("--names", metavar="FILE",
-              help="Names of the channel's packages, one a line (NAME or SUBDIR/NAME); - is stdin.")
-@click.option("--state", type=click.Path(path_type=Path), metavar="DIR",
-              help="What was read before, a cache.  [default: .cf-index]")
-@click.option("--previous", metavar="DIR|URL",
-              help="The site as published last.  [default: the output]")
-@click.option("--base-url", metavar="auto|oci|none|URL",
-              help="Where clients find packages. auto: the registry, where oci:// clients can "
-              "reach it, else none. URL: a channel address that answers /SUBDIR/FILE.")
+@click.option(
+    "--output",
+    type=click.Path(path_type=Path),
+    metavar="DIR",
+    help="The site's folder. It is replaced whole at each publication.",
+)
+@click.option(
+    "--subdir",
+    "subdirs",
+    multiple=True,
+    metavar="SUBDIR",
+    help="Read this subdir; repeatable.  [default: all that the registry has]",
+)
+@click.option(
+    "--package",
+    "packages",
+    multiple=True,
+    metavar="GLOB",
+    help="Refresh only packages of these names; repeatable. All others stay.",
+)
+@click.option(
+    "--names",
+    metavar="FILE",
+    help="Names of the channel's packages, one a line (NAME or SUBDIR/NAME); - is stdin.",
+)
+@click.option(
+    "--state",
+    type=click.Path(path_type=Path),
+    metavar="DIR",
+    help="What was read before, a cache.  [default: .cf-index]",
+)
+@click.option(
+    "--previous", metavar="DIR|URL", help="The site as published last.  [default: the output]"
+)
+@click.option(
+    "--base-url",
+    metavar="auto|oci|none|URL",
+    help="Where clients find packages. auto: the registry, where oci:// clients can "
+    "reach it, else none. URL: a channel address that answers /SUBDIR/FILE.",
+)
 @click.option("--site-url", metavar="URL", help="The site's own address, for the page's commands.")
-@click.option("--all", "all", is_flag=True,
-              help="Let everything in, validated or not (policy none).")
-@click.option("--max-drop", metavar="PERCENT",
-              help="Refuse to publish when more of a subdir's records would go.  [default: 10%]")
+@click.option(
+    "--all", "all", is_flag=True, help="Let everything in, validated or not (policy none)."
+)
+@click.option(
+    "--max-drop",
+    metavar="PERCENT",
+    help="Refuse to publish when more of a subdir's records would go.  [default: 10%]",
+)
 @click.option("--allow-drop", is_flag=True, help="Publish even so.")
-@click.option("--allow-changed", multiple=True, metavar="GLOB",
-              help="Files that may come with other bytes than before; repeatable.")
-@click.option("--recheck", metavar="SHARE",
-              help="Look again at this share of the validated artifacts, such as 1/96.")
+@click.option(
+    "--allow-changed",
+    multiple=True,
+    metavar="GLOB",
+    help="Files that may come with other bytes than before; repeatable.",
+)
+@click.option(
+    "--recheck",
+    metavar="SHARE",
+    help="Look again at this share of the validated artifacts, such as 1/96.",
+)
 @click.option("--full", is_flag=True, help="Read everything anew, without the state.")
 @click.option("--dry-run", is_flag=True, help="Print the plan and write nothing.")
 @click.option("--strict", is_flag=True, help="Exit 5 when artifacts were left out.")
 @click.option("--jobs", type=int, metavar="N", help="Requests under way at once.  [default: 16]")
-@click.option("--retry-for", type=float, metavar="SECONDS",
-              help="How long a failing request is tried.  [default: 60]")
-@click.option("--report", type=click.Path(path_type=Path), metavar="FILE",
-              help="Write all that was found as JSON.")
-@click.option("--log-format", type=click.Choice(["text", "json"]), default="text",
-              show_default=True, help="json: one object a line on stderr.")
+@click.option(
+    "--retry-for",
+    type=float,
+    metavar="SECONDS",
+    help="How long a failing request is tried.  [default: 60]",
+)
+@click.option(
+    "--report",
+    type=click.Path(path_type=Path),
+    metavar="FILE",
+    help="Write all that was found as JSON.",
+)
+@click.option(
+    "--log-format",
+    type=click.Choice(["text", "json"]),
+    default="text",
+    show_default=True,
+    help="json: one object a line on stderr.",
+)
 def rebuild(config_file: Path | None, log_format: str, **flags: Any) -> None:
-    """Make the channel's index from its registry, and publish it into a folder.
+    r"""Make the channel's index from its registry, and publish it into a folder.
 
     Lists the packages' repositories and tags, reads each new artifact's manifest and
     index.json, keeps what is marked validated, and writes repodata (monolithic and sharded)

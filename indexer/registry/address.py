@@ -56,7 +56,9 @@ class RegistryAddress:
             parts = urlsplit(text)
             port = parts.port
         except ValueError as error:
-            raise ConfigError(f"The registry {text!r} is not an address ({error}): {_HELP}.") from error
+            raise ConfigError(
+                f"The registry {text!r} is not an address ({error}): {_HELP}."
+            ) from error
         if parts.scheme not in {"oci", "oci+http"}:
             raise ConfigError(f"The registry {text!r} is not an address: {_HELP}.")
         if "@" in parts.netloc:

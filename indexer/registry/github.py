@@ -49,9 +49,7 @@ def container_packages(
     )
 
 
-def _pages(
-    transport: Transport, answer: Answer, token: str, requests: Requests
-) -> Iterator[str]:
+def _pages(transport: Transport, answer: Answer, token: str, requests: Requests) -> Iterator[str]:
     for _ in range(_MAX_PAGES):
         yield from _names(answer)
         url = _next(answer)
@@ -80,7 +78,9 @@ def _names(answer: Answer) -> list[str]:
         document = orjson.loads(answer.body)
         names = [item["name"] for item in document]
     except (orjson.JSONDecodeError, TypeError, KeyError) as error:
-        raise RegistryError("GitHub answered with something that is no list of packages.") from error
+        raise RegistryError(
+            "GitHub answered with something that is no list of packages."
+        ) from error
     if not all(isinstance(name, str) for name in names):
         raise RegistryError("GitHub answered with package names that are no strings.")
     return names

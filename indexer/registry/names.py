@@ -43,9 +43,7 @@ class Channel:
     not_packages: frozenset[str] = field(default_factory=frozenset)
 
 
-def from_lines(
-    lines: Iterable[str], channel: Channel, spell: Callable[[str], str]
-) -> Listing:
+def from_lines(lines: Iterable[str], channel: Channel, spell: Callable[[str], str]) -> Listing:
     """Names from a file: ``name`` (in every subdir) or ``subdir/name``, one a line, # comments."""
     found: dict[str, set[str]] = {subdir: set() for subdir in channel.subdirs}
     for number, raw in enumerate(lines, 1):
@@ -67,9 +65,7 @@ def from_lines(
     return _listing("the names file", found)
 
 
-def from_repositories(
-    source: str, names: Iterable[str], prefix: str, channel: Channel
-) -> Listing:
+def from_repositories(source: str, names: Iterable[str], prefix: str, channel: Channel) -> Listing:
     """Pick a channel's packages out of full repository names."""
     found: dict[str, set[str]] = {subdir: set() for subdir in channel.subdirs}
     ignored = []
@@ -118,8 +114,6 @@ def from_previous(names: Mapping[str, Sequence[str]], notes: Sequence[str]) -> L
     return Listing(listing.source, listing.repositories, shows_new=False, notes=tuple(notes))
 
 
-def _listing(
-    source: str, found: Mapping[str, set[str]], ignored: Sequence[str] = ()
-) -> Listing:
+def _listing(source: str, found: Mapping[str, set[str]], ignored: Sequence[str] = ()) -> Listing:
     ordered = {subdir: tuple(sorted(names)) for subdir, names in sorted(found.items())}
     return Listing(source, ordered, ignored=tuple(ignored))

@@ -39,9 +39,7 @@ class RemoteRegistry:
         self.address = address
         self.requests = Requests()
         self._transport = transport
-        self._auth = Authorizer(
-            transport, host=address.host, basic=basic, requests=self.requests
-        )
+        self._auth = Authorizer(transport, host=address.host, basic=basic, requests=self.requests)
 
     def repositories(self) -> Iterator[str]:
         """Every repository of the registry, by ``/v2/_catalog``."""
@@ -50,7 +48,9 @@ class RemoteRegistry:
             for page in self._pages("catalog", url, "registry:catalog:*"):
                 yield from _strings(page, "repositories", url)
         except (NotFoundError, DeniedError, _RefusedError) as error:
-            raise UnsupportedError(f"{self.address.origin} lists no repositories: {error}") from error
+            raise UnsupportedError(
+                f"{self.address.origin} lists no repositories: {error}"
+            ) from error
 
     def tags(self, repository: str) -> list[str]:
         """Every tag, by ``/v2/<name>/tags/list`` and the pages its Link leads to."""
@@ -112,12 +112,14 @@ class RemoteRegistry:
         return f"{self.address.origin}/v2/{repository}/{rest}"
 
     def _pages(self, kind: str, url: str, scope: str) -> Iterator[bytes]:
-        """The bodies of a paged listing; a page lost half way raises, it never looks like an end."""
+        """The bodies of a paged listing; a page lost half way raises: it is never an end."""
         seen: set[str] = set()
         next_url: str | None = url
         while next_url is not None:
             if next_url in seen or len(seen) >= _MAX_PAGES:
-                raise RegistryError(f"The pages of {url} don't end; the listing is not to be trusted.")
+                raise RegistryError(
+                    f"The pages of {url} don't end; the listing is not to be trusted."
+                )
             seen.add(next_url)
             try:
                 answer = self._ask("GET", kind, next_url, scope, {}, _MAX_PAGE)

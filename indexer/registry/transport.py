@@ -101,7 +101,8 @@ class Transport:
     ) -> Answer:
         """Send a request and read the whole answer, of at most ``limit`` bytes.
 
-        With a ``sink`` the body goes there (from its start), and the answer's is empty. Redirects are followed; Authorization goes with them only within one origin.
+        With a ``sink`` a body that comes with 200 goes there, from its start, and not into
+        the answer. Redirects are followed; Authorization goes along only within one origin.
         Raises RegistryError when no answer, or only 429 and 5xx, came within the retry
         time, and ContentError for a body longer than ``limit``.
         """
@@ -211,7 +212,7 @@ _RETRIED_ERRORS = (
 
 
 def retry_after(value: str | None) -> float | None:
-    """Seconds to wait by a Retry-After header (RFC 9110, 10.2.3), at most 30; None where unreadable.
+    """Seconds to wait by a Retry-After header (RFC 9110, 10.2.3), at most 30; else None.
 
     Besides seconds and dates it takes the fractions and units that registries send.
     """

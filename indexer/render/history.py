@@ -121,7 +121,7 @@ def decode_changes(data: bytes) -> list[ChangeEntry]:
 
 
 def encode_counts(counts: list[dict[str, Any]]) -> bytes:
-    """Records by subdir over time, oldest first; every other early point goes when there are many."""
+    """Records by subdir over time, oldest first; of many early points every other one goes."""
     while len(counts) > MAX_COUNTS:
         half = len(counts) // 2
         counts = counts[:half:2] + counts[half:]
@@ -157,9 +157,7 @@ def rfc3339(time: datetime) -> str:
 
 
 def _files(value: Mapping[str, Mapping[str, Any]]) -> dict[str, FileEntry]:
-    return {
-        path: FileEntry(str(item["sha256"]), int(item["size"])) for path, item in value.items()
-    }
+    return {path: FileEntry(str(item["sha256"]), int(item["size"])) for path, item in value.items()}
 
 
 def _load(data: bytes, what: str) -> Any:

@@ -114,7 +114,7 @@ def merge(
 
 
 class Lines:
-    """A repodata.json of this program, read line by line. Raises ContentError where it isn't one."""
+    """A repodata.json of this program, line by line. Raises ContentError where it isn't one."""
 
     def __init__(self, file: IO[bytes]) -> None:
         self._file = file

@@ -1,0 +1,135 @@
+"""One tag, asked for and understood: its manifests, its index.json, and what they come to.
+
+Runs in worker threads; what is wrong with an artifact costs that artifact alone.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+
+from indexer.channel.artifact import (
+    Fault,
+    Place,
+    Reading,
+    Status,
+    archive_layers,
+    index_json_layer,
+    merge_readings,
+    read_artifact,
+)
+from indexer.channel.index_json import MAX_BYTES, parse_index_json
+from indexer.channel.policy import Policy
+from indexer.errors import ContentError, NotFoundError
+from indexer.registry.base import Registry
+from indexer.registry.content import Digest, ImageIndex, ImageManifest, RawManifest, parse_manifest
+
+_MAX_LEVELS = 3
+
+
+@dataclass(frozen=True, slots=True)
+class Outcome:
+    """What a tag led to.
+
+    Without a ``digest`` it is nothing to remember: content that was gone or broken on the
+    way may be there next time. ``same`` says that the tag leads where it led before.
+    """
+
+    digest: Digest | None
+    status: Status
+    reading: Reading = field(default_factory=Reading)
+    same: bool = False
+
+
+class Fetcher:
+    """Reads single tags of a channel."""
+
+    def __init__(self, registry: Registry, channel: str, policy: Policy) -> None:
+        self._registry = registry
+        self._channel = channel
+        self._policy = policy
+
+    def full_name(self, subdir: str, repository: str) -> str:
+        """A repository's name in the registry."""
+        return self._registry.address.repository(self._channel, subdir, repository)
+
+    def fetch(self, place: Place, known: Digest | None) -> Outcome:
+        """Read one tag, where it no longer leads to the manifest that is ``known``.
+
+        Raises RegistryError where the registry doesn't answer.
+        """
+        repository = self.full_name(place.subdir, place.repository)
+        try:
+            raw = self._ask_manifest(repository, place.tag)
+        except _LostError as error:
+            return _rejected(None, error)
+        digest = raw.digest
+        if digest == known:
+            return Outcome(digest, "indexed", same=True)
+        try:
+            return self._understand(place, repository, raw)
+        except _LostError as error:
+            return _rejected(None, error)
+        except ContentError as error:
+            return _rejected(digest, error)
+
+    def _understand(self, place: Place, repository: str, raw: RawManifest) -> Outcome:
+        manifests = [m for m in self._leaves(repository, raw) if archive_layers(m)]
+        if not manifests:
+            raise ContentError("no layer is a conda archive")
+        admitted = [m for m in manifests if self._policy.admits(m.annotations)]
+        if not admitted:
+            return Outcome(raw.digest, "waiting")
+        reading = merge_readings([self._read(place, repository, m) for m in admitted])
+        return Outcome(raw.digest, "indexed" if reading.records else "rejected", reading)
+
+    def _leaves(self, repository: str, raw: RawManifest) -> list[ImageManifest]:
+        """The image manifests that a tag leads to, through at most three levels of indexes."""
+        leaves: list[ImageManifest] = []
+        seen: set[Digest] = set()
+        level = [raw]
+        for _ in range(_MAX_LEVELS + 1):
+            children: list[Digest] = []
+            for item in level:
+                if item.digest in seen:
+                    raise ContentError("an image index that leads to the same manifest again")
+                seen.add(item.digest)
+                parsed = parse_manifest(item)
+                if isinstance(parsed, ImageIndex):
+                    children += [child.digest for child in parsed.manifests]
+                else:
+                    leaves.append(parsed)
+            if not children:
+                return leaves
+            if len(seen) + len(children) > _MAX_MANIFESTS:
+                raise ContentError(f"image indexes of more than {_MAX_MANIFESTS} manifests")
+            level = [self._ask_manifest(repository, str(d)) for d in dict.fromkeys(children)]
+        raise ContentError(f"image indexes nested deeper than {_MAX_LEVELS}")
+
+    def _read(self, place: Place, repository: str, manifest: ImageManifest) -> Reading:
+        layer = index_json_layer(manifest)
+        if layer.size > MAX_BYTES:
+            raise ContentError(f"index.json has {layer.size} bytes (at most {MAX_BYTES})")
+        try:
+            data = self._registry.blob(repository, layer)
+        except (NotFoundError, ContentError) as error:
+            raise _LostError(str(error)) from error
+        return read_artifact(place, manifest, parse_index_json(data))
+
+    def _ask_manifest(self, repository: str, reference: str) -> RawManifest:
+        try:
+            return self._registry.manifest(repository, reference)
+        except (NotFoundError, ContentError) as error:
+            raise _LostError(str(error)) from error
+
+
+# One tag must not make a run ask for thousands of manifests.
+_MAX_MANIFESTS = 64
+
+
+class _LostError(ContentError):
+    """Content that is named, but gone or broken on the way."""
+
+
+def _rejected(digest: Digest | None, error: ContentError) -> Outcome:
+    prefix = "listed, but can't be read: " if digest is None else ""
+    return Outcome(digest, "rejected", Reading(faults=(Fault(prefix + str(error)),)))

@@ -1,0 +1,109 @@
+"""Which repositories a run reads: the configuration's word first, then the registry's."""
+
+from __future__ import annotations
+
+import sys
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
+from dataclasses import dataclass, replace
+from fnmatch import fnmatchcase
+from pathlib import Path
+
+from indexer.channel import codec
+from indexer.channel.index_json import SUBDIR
+from indexer.config import Config
+from indexer.errors import ConfigError, RegistryError, UnsupportedError
+from indexer.previous import Previous
+from indexer.registry import Registry, Transport
+from indexer.registry import names as sources
+from indexer.registry.github import token_from
+
+_SHOWN = 5
+
+
+def is_selected(config: Config, name: str) -> bool:
+    """Whether ``--package`` lets a run touch this package."""
+    patterns = config.packages
+    return not patterns or any(fnmatchcase(name, pattern) for pattern in patterns)
+
+
+@dataclass(frozen=True, slots=True)
+class Names:
+    """Finds the names of the channel's packages."""
+
+    config: Config
+    registry: Registry
+    transport: Transport
+    environ: Mapping[str, str]
+
+    def find(self, previous: Previous) -> sources.Listing:
+        """The repositories to read, by subdir.
+
+        Raises RegistryError where no source can name them, or one broke off.
+        """
+        listing = self._listing(previous)
+        notes = list(listing.notes)
+        if listing.ignored:
+            shown = ", ".join(listing.ignored[:_SHOWN])
+            notes.append(
+                f"{len(listing.ignored)} repositories can't be packages and are ignored: {shown}"
+            )
+        if not listing.shows_new:
+            notes.append("names come from the previous index alone: new packages can't be seen")
+        # A subdir that was published and is listed no more is still looked at, by the guard.
+        found = dict(listing.repositories)
+        for subdir in self.config.subdirs or previous.subdirs():
+            found.setdefault(subdir, ())
+        if self.config.packages:
+            found = {
+                subdir: tuple(filter(self._is_selected_repository, repositories))
+                for subdir, repositories in found.items()
+            }
+        return replace(listing, repositories=found, notes=tuple(notes))
+
+    def _listing(self, previous: Previous) -> sources.Listing:
+        config = self.config
+        channel = sources.Channel(
+            config.channel, config.subdirs, SUBDIR, frozenset({codec.REPODATA_REPOSITORY})
+        )
+        subdirs = config.subdirs or tuple(previous.subdirs())
+        if config.names is not None:
+            with _lines_of(config.names) as lines:
+                return sources.from_lines(lines, channel, codec.repository_name)
+        if subdirs and config.packages and not any(map(_is_glob, config.packages)):
+            # Whole names need no listing: a dispatched run asks for nothing else.
+            spelt = tuple(sorted({codec.repository_name(name) for name in config.packages}))
+            return sources.Listing("--package", dict.fromkeys(subdirs, spelt))
+        try:
+            token = token_from(self.environ)
+            return sources.from_registry(self.registry, channel, self.transport, token)
+        except UnsupportedError as error:
+            known = {
+                subdir: [codec.repository_name(name) for name in previous.subdir(subdir).shards]
+                for subdir in subdirs
+            }
+            if not any(known.values()):
+                raise RegistryError(
+                    f"{error} There is no previous index to take names from either; "
+                    "use --names FILE."
+                ) from error
+            return sources.from_previous(known, [str(error)])
+
+    def _is_selected_repository(self, repository: str) -> bool:
+        return any(is_selected(self.config, name) for name in codec.possible_names(repository))
+
+
+def _is_glob(pattern: str) -> bool:
+    return bool(set("*?[") & set(pattern))
+
+
+@contextmanager
+def _lines_of(path: str) -> Iterator[Iterator[str]]:
+    if path == "-":
+        yield iter(sys.stdin)
+        return
+    try:
+        with Path(path).open(encoding="utf-8") as file:
+            yield iter(file)
+    except (OSError, UnicodeDecodeError) as error:
+        raise ConfigError(f"The names file {path} can't be read: {error}.") from error

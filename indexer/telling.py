@@ -1,0 +1,75 @@
+"""Puts what reading and planning found into the report: nothing is left out silently."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping, Sequence
+from datetime import UTC, datetime
+
+from indexer.channel import codec
+from indexer.planning import SubdirPlan
+from indexer.reading import LeftOut, Tally
+from indexer.render import history
+from indexer.report import Report, SubdirReport, Waiting
+from indexer.state import State, Told
+
+_MAX_CHANGES = 1000
+
+
+def tell(
+    report: Report, state: State, tallies: Mapping[str, Tally], plans: Sequence[SubdirPlan]
+) -> None:
+    """Fill the report's parts about artifacts."""
+    for plan in plans:
+        subdir, tally = plan.subdir, tallies[plan.subdir]
+        statuses = state.counts(subdir)
+        report.subdirs[subdir] = SubdirReport(
+            repositories=tally.repositories,
+            tags=tally.tags,
+            read=tally.read,
+            looked_again=tally.looked_again,
+            indexed=statuses.get("indexed", 0),
+            waiting=statuses.get("waiting", 0),
+            rejected=statuses.get("rejected", 0),
+            count=plan.count,
+        )
+        report.passed_over += tally.passed_over
+        report.left_out += tally.left_out
+        for told in state.told(subdir):
+            report.left_out += _faults(told)
+            report.notes += [f"{_name(told)}: {note}" for note in told.notes]
+        report.waiting += [_waiting(told) for told in state.waiting(subdir)]
+        report.left_out += _held(plan)
+        for _, change in plan.spool.changes(max(_MAX_CHANGES - len(report.changes), 0)):
+            entry = {"kind": change.kind, "subdir": subdir, "file_name": change.file_name}
+            report.changes.append(entry)
+
+
+def _name(told: Told) -> str:
+    return f"{told.place.subdir}/{told.place.repository}:{told.place.tag}"
+
+
+def _faults(told: Told) -> Iterator[LeftOut]:
+    place = told.place
+    for fault in told.faults:
+        yield LeftOut(place.subdir, place.repository, place.tag, fault.file_name, fault.reason)
+
+
+def _waiting(told: Told) -> Waiting:
+    since = history.rfc3339(datetime.fromtimestamp(told.first_seen, UTC))
+    return Waiting(told.place.subdir, told.place.repository, told.place.tag, since)
+
+
+def _held(plan: SubdirPlan) -> Iterator[LeftOut]:
+    for held in plan.held:
+        name, version, build = (
+            held.file_name.removesuffix(".conda").removesuffix(".tar.bz2").rsplit("-", 2)
+        )
+        what = "the old record stays" if held.old_stays else "the old archive is gone, too"
+        yield LeftOut(
+            plan.subdir,
+            codec.repository_name(name),
+            codec.tag_name(version, build),
+            held.file_name,
+            f"its sha256 changed from {held.old_sha256} to {held.new_sha256}; {what}. "
+            f"If the new one is meant, say --allow-changed '{held.file_name}'",
+        )
