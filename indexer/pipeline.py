@@ -110,6 +110,10 @@ class _Rebuild:
                 tallies = self._read(state, previous, listed)
             with self._timed("planning"):
                 plans = self._plan(state, previous, list(tallies))
+            if "noarch" not in {*tallies, *previous.subdirs()}:
+                # Clients ask every channel for it; CEP 26 has it always there.
+                plans.append(SubdirPlan("noarch", Spool(), Count(), {}, {}, rewrites=True))
+                tallies["noarch"] = Tally()
             for plan in plans:
                 stack.callback(plan.spool.close)
             tell(report, state, tallies, plans)
@@ -245,17 +249,10 @@ class _Rebuild:
             for plan in plans:
                 stay, _ = leftovers[plan.subdir]
                 entries[plan.subdir] = write_subdir(staged, plan, previous, self._look, stay)
-            if "noarch" not in entries:
-                empty = _empty_plan("noarch")
-                entries["noarch"] = write_subdir(staged, empty, Previous(), self._look, {})
-                empty.spool.close()
-                plans = [*plans, empty]
             write_channel(staged, self._look, previous, plans, entries, now)
             staged.write(STATUS, status_bytes(self._report))
             with self._timed("checking"):
-                findings = check_channel(
-                    Folder(staged.root), [plan.subdir for plan in plans], whole=True
-                )
+                findings = check_channel(Folder(staged.root), [plan.subdir for plan in plans])
             if findings.problems:
                 raise CfIndexError(
                     "The new index failed its own check and was not published: "
@@ -304,7 +301,3 @@ def status_bytes(report: Report) -> bytes:
     """status.json: the only published file with the time of the run in it."""
     options = orjson.OPT_SORT_KEYS | orjson.OPT_INDENT_2 | orjson.OPT_APPEND_NEWLINE
     return orjson.dumps(report.as_status(), option=options)
-
-
-def _empty_plan(subdir: str) -> SubdirPlan:
-    return SubdirPlan(subdir, Spool(), Count(), {}, {}, rewrites=True)

@@ -1,0 +1,183 @@
+"""What uploaders may try, seen from the outside: the artifact is left out, the run goes on."""
+
+from __future__ import annotations
+
+import json
+from typing import Any
+
+import pytest
+
+from demo.layers import VALIDATED, Image, digest_of, package_manifest
+from demo.packages import Package, build
+from tests.support.rig import Rig, reasons
+
+OCI_INDEX = "application/vnd.oci.image.index.v1+json"
+
+
+def changed(image: Image, change: Any) -> Image:
+    """The same image with its manifest put through ``change``."""
+    manifest = json.loads(image.manifest)
+    change(manifest)
+    return Image(json.dumps(manifest).encode(), image.blobs, image.repository_name, image.tag)
+
+
+def validated(package: Package) -> Image:
+    return package_manifest([package], annotations=VALIDATED)
+
+
+def assert_left_out(rig: Rig, where: str, reason: str) -> None:
+    rig.push(build("honest"))
+    report = rig.rebuild()
+    assert list(rig.records()) == ["honest-1.0-0.conda"]
+    assert reason in reasons(report)[where]
+    rig.assert_sound()
+
+
+def test_nobody_publishes_openssl_by_pushing_foo(rig: Rig) -> None:
+    rig.push(build("openssl"), repository="foo")
+    assert_left_out(rig, "foo:1.0-0", "names openssl")
+
+
+def test_nobody_publishes_another_version_under_a_tag(rig: Rig) -> None:
+    rig.push(build("alpha", "2.0"), tag="1.0-0")
+    assert_left_out(rig, "alpha:1.0-0", "give the tag 2.0-0")
+
+
+def test_nobody_publishes_into_another_subdir(rig: Rig) -> None:
+    rig.push(build("alpha", subdir="linux-64"), subdir="noarch")
+    assert_left_out(rig, "alpha:1.0-0", "subdir is linux-64")
+
+
+@pytest.mark.parametrize(
+    "title", ["../../etc/passwd.conda", "other-1.0-0.conda", "alpha-1.0-0.zip"]
+)
+def test_a_title_that_disagrees_is_left_out(rig: Rig, title: str) -> None:
+    def retitle(manifest: dict[str, Any]) -> None:
+        manifest["layers"][0]["annotations"]["org.opencontainers.image.title"] = title
+
+    rig.fake.add(rig.repository("noarch", "alpha"), changed(validated(build("alpha")), retitle))
+    assert_left_out(rig, "alpha:1.0-0", "title")
+
+
+@pytest.mark.parametrize(
+    ("extra", "reason"),
+    [
+        ({"depends": ["a ==="]}, "match spec"),
+        ({"constrains": ["*"]}, "match spec"),
+        ({"depends": "python"}, "list of strings"),
+        ({"timestamp": "yesterday"}, "timestamp"),
+        ({"license": "MIT\x1b[2J"}, "control character"),
+        ({"build_number": -1}, "build_number"),
+    ],
+)
+def test_an_index_json_that_would_hurt_clients_is_left_out(
+    rig: Rig, extra: dict[str, Any], reason: str
+) -> None:
+    rig.push(build("alpha", extra_index=extra))
+    assert_left_out(rig, "alpha:1.0-0", reason)
+
+
+def test_a_manifest_without_an_archive_is_left_out(rig: Rig) -> None:
+    def strip(manifest: dict[str, Any]) -> None:
+        manifest["layers"] = manifest["layers"][1:]
+
+    rig.fake.add(rig.repository("noarch", "alpha"), changed(validated(build("alpha")), strip))
+    assert_left_out(rig, "alpha:1.0-0", "no layer is a conda archive")
+
+
+def test_a_manifest_that_is_no_json_is_left_out(rig: Rig) -> None:
+    media_type = "application/vnd.oci.image.manifest.v1+json"
+    rig.fake.add_manifest(rig.repository("noarch", "alpha"), "1.0-0", b"<html>", media_type)
+    assert_left_out(rig, "alpha:1.0-0", "not JSON")
+
+
+def test_an_index_json_over_its_bound_is_not_fetched(rig: Rig) -> None:
+    def inflate(manifest: dict[str, Any]) -> None:
+        manifest["layers"][2]["size"] = 2**40
+
+    rig.fake.add(rig.repository("noarch", "alpha"), changed(validated(build("alpha")), inflate))
+    assert_left_out(rig, "alpha:1.0-0", "at most 1048576")
+
+
+def test_one_bad_archive_does_not_cost_its_sibling(rig: Rig) -> None:
+    def spoil(manifest: dict[str, Any]) -> None:
+        manifest["layers"][0]["annotations"]["org.conda.md5"] = "nonsense"
+
+    pair = build("alpha"), build("alpha", archive="tar.bz2")
+    image = package_manifest(pair, annotations=VALIDATED)
+    rig.fake.add(rig.repository("noarch", "alpha"), changed(image, spoil))
+
+    report = rig.rebuild()
+
+    assert len(rig.records()) == 1
+    assert "not an md5" in reasons(report)["alpha:1.0-0"]
+    again = rig.rebuild()
+    assert again.requests == {"catalog": 1, "tags": 1}
+    assert reasons(again) == reasons(report)
+
+
+def test_what_is_left_out_is_named_in_every_run(rig: Rig) -> None:
+    rig.push(build("openssl"), repository="foo")
+    first, second = rig.rebuild(), rig.rebuild()
+    assert first.left_out == second.left_out != []
+
+
+def test_a_mended_artifact_comes_in_at_the_next_run(rig: Rig) -> None:
+    rig.push(build("alpha", extra_index={"depends": ["a ==="]}))
+    rig.rebuild()
+    rig.push(build("alpha"))
+    rig.rebuild()
+    assert len(rig.records()) == 1
+
+
+def index_of(*manifests: bytes) -> bytes:
+    entries = [
+        {"mediaType": OCI_INDEX, "digest": digest_of(body), "size": len(body)} for body in manifests
+    ]
+    return json.dumps({"schemaVersion": 2, "manifests": entries}).encode()
+
+
+def test_an_image_index_leads_to_its_packages(rig: Rig) -> None:
+    image = validated(build("alpha"))
+    repository = rig.repository("noarch", "alpha")
+    rig.fake.add(repository, image)
+    inner = index_of(image.manifest)
+    rig.fake.add_manifest(repository, digest_of(inner), inner, OCI_INDEX)
+    rig.fake.add_manifest(repository, "1.0-0", index_of(inner), OCI_INDEX)
+
+    rig.rebuild()
+
+    assert list(rig.records()) == ["alpha-1.0-0.conda"]
+
+
+def test_image_indexes_are_not_followed_for_ever(rig: Rig) -> None:
+    repository = rig.repository("noarch", "alpha")
+    body = validated(build("alpha")).manifest
+    rig.fake.add(repository, validated(build("alpha")))
+    for _ in range(4):
+        body = index_of(body)
+        rig.fake.add_manifest(repository, digest_of(body), body, OCI_INDEX)
+    rig.fake.add_manifest(repository, "1.0-0", body, OCI_INDEX)
+    assert_left_out(rig, "alpha:1.0-0", "nested deeper")
+
+
+def test_docker_manifests_are_read_like_oci_ones(rig: Rig) -> None:
+    image = validated(build("alpha"))
+    repository = rig.repository("noarch", "alpha")
+    rig.fake.add(repository, image)
+    docker = "application/vnd.docker.distribution.manifest.v2+json"
+    rig.fake.add_manifest(repository, "1.0-0", image.manifest, docker)
+    rig.rebuild()
+    assert list(rig.records()) == ["alpha-1.0-0.conda"]
+
+
+def test_odd_config_and_unknown_layers_do_not_matter(rig: Rig) -> None:
+    def add(manifest: dict[str, Any]) -> None:
+        manifest["config"] = {"mediaType": "x/y", "digest": digest_of(b"{}"), "size": 2}
+        manifest["layers"].append(
+            {"mediaType": "text/plain", "digest": digest_of(b"hello"), "size": 5}
+        )
+
+    rig.fake.add(rig.repository("noarch", "alpha"), changed(validated(build("alpha")), add))
+    rig.rebuild()
+    assert list(rig.records()) == ["alpha-1.0-0.conda"]

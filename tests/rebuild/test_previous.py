@@ -1,0 +1,163 @@
+"""The published site is the memory: read back from a folder or an address."""
+
+from __future__ import annotations
+
+import functools
+import http.server
+import json
+import shutil
+import threading
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+import pytest
+
+from demo.packages import build
+from indexer.errors import RegistryError
+from tests.support.rig import Rig, tree_of
+
+
+class _Quiet(http.server.SimpleHTTPRequestHandler):
+    def log_message(self, *_: object) -> None:
+        pass
+
+
+@contextmanager
+def served(folder: Path) -> Iterator[str]:
+    handler = functools.partial(_Quiet, directory=str(folder))
+    with http.server.ThreadingHTTPServer(("127.0.0.1", 0), handler) as server:
+        thread = threading.Thread(target=server.serve_forever)
+        thread.start()
+        try:
+            yield f"http://127.0.0.1:{server.server_port}/"
+        finally:
+            server.shutdown()
+            thread.join()
+
+
+@pytest.fixture
+def moved(rig: Rig) -> Rig:
+    """A channel whose site is somewhere else now, on a machine that starts from nothing."""
+    rig.push(build("alpha"), build("alpha", archive="tar.bz2"))
+    rig.rebuild()
+    rig.push(build("alpha", "2.0"))
+    rig.push(build("beta", subdir="linux-64"))
+    rig.rebuild()
+    shutil.move(rig.site, rig.root / "published")
+    shutil.rmtree(rig.root / "state")
+    return rig
+
+
+def test_a_machine_that_starts_from_nothing_reads_the_site_back_from_a_folder(moved: Rig) -> None:
+    moved.rebuild(previous=str(moved.root / "published"))
+    assert moved.tree() == tree_of(moved.root / "published")
+
+
+def test_a_machine_that_starts_from_nothing_reads_the_site_back_from_an_address(
+    moved: Rig,
+) -> None:
+    with served(moved.root / "published") as address:
+        moved.rebuild(previous=address)
+    assert moved.tree() == tree_of(moved.root / "published")
+    assert not (moved.root / ".site.previous").exists()
+
+
+def test_subdirs_that_are_not_read_come_back_from_an_address_too(moved: Rig) -> None:
+    moved.push(build("gamma"))
+    with served(moved.root / "published") as address:
+        moved.rebuild(previous=address, subdirs=("noarch",))
+    assert list(moved.records("linux-64")) == ["beta-1.0-0.conda"]
+    assert len(moved.records()) == 4
+    moved.assert_sound()
+
+
+def test_the_same_site_is_not_fetched_again(moved: Rig) -> None:
+    shutil.copytree(moved.root / "published", moved.site)
+    inode = (moved.site / "index.html").stat().st_ino
+    with served(moved.root / "published") as address:
+        report = moved.rebuild(previous=address)
+    assert report.outcome == "unchanged"
+    assert (moved.site / "index.html").stat().st_ino == inode
+
+
+def test_a_published_site_that_does_not_hold_together_is_not_built_upon(moved: Rig) -> None:
+    with (moved.root / "published/noarch/repodata.json").open("ab") as file:
+        file.write(b" ")
+    with (
+        served(moved.root / "published") as address,
+        pytest.raises(RegistryError, match="isn't what the snapshot lists"),
+    ):
+        moved.rebuild(previous=address)
+    assert not moved.site.exists()
+
+
+def test_an_address_without_a_site_is_a_first_publication(moved: Rig, tmp_path: Path) -> None:
+    (tmp_path / "empty").mkdir()
+    with served(tmp_path / "empty") as address:
+        report = moved.rebuild(previous=address)
+    assert any("first publication" in note for note in report.notes)
+    assert len(moved.records()) == 3
+
+
+def test_an_address_that_does_not_answer_publishes_nothing(moved: Rig) -> None:
+    with pytest.raises(RegistryError):
+        moved.rebuild(previous="http://127.0.0.1:9/")
+    assert not moved.site.exists()
+
+
+def test_damage_in_the_site_is_written_over(rig: Rig) -> None:
+    rig.push(build("alpha"))
+    rig.push(build("beta"))
+    rig.rebuild()
+    before = rig.tree()
+    for name in ("repodata.json", "repodata_shards.msgpack.zst", "repodata.json.zst"):
+        (rig.site / "noarch" / name).write_bytes(b"damaged")
+        rig.rebuild()
+        after = rig.tree()
+        # The damaged file's part is new; entry times survive where the shards do.
+        assert set(before) <= set(after)
+        rig.assert_sound()
+    assert len(rig.records()) == 2
+
+
+def test_entry_times_survive_damage_of_everything_but_the_shards(rig: Rig) -> None:
+    rig.push(build("alpha"))
+    rig.rebuild()
+    before = rig.records()
+    (rig.site / "noarch/repodata.json").unlink()
+    rig.rebuild()
+    assert rig.records() == before
+
+
+def test_changes_and_counts_are_remembered(rig: Rig) -> None:
+    rig.push(build("alpha"))
+    rig.rebuild()
+    first = rig.now
+    rig.push(build("alpha", "2.0"))
+    rig.fake.remove_tag(rig.repository("noarch", "alpha"), "1.0-0")
+    rig.rebuild()
+
+    changes = json.loads((rig.site / "history/changes.json").read_bytes())
+    counts = json.loads((rig.site / "history/counts.json").read_bytes())
+
+    assert [(item["kind"], item["file_name"]) for item in changes] == [
+        ("removed", "alpha-1.0-0.conda"),
+        ("added", "alpha-2.0-0.conda"),
+        ("added", "alpha-1.0-0.conda"),
+    ]
+    assert changes[-1]["time"] == first.strftime("%Y-%m-%dT%H:%M:%SZ")
+    assert [item["records"] for item in counts] == [{"noarch": 1}]
+
+
+def test_the_snapshot_lists_every_file_with_its_hash(rig: Rig) -> None:
+    rig.push(build("alpha"))
+    rig.rebuild()
+    snapshot = json.loads((rig.site / "history/snapshot.json").read_bytes())
+    listed = {**snapshot["files"], **snapshot["subdirs"]["noarch"]["files"]}
+    tree = rig.tree()
+    assert {path: entry["sha256"] for path, entry in listed.items()} == {
+        path: digest
+        for path, digest in tree.items()
+        if "/shards/" not in path and path != "history/snapshot.json"
+    }

@@ -1,0 +1,196 @@
+"""Publication is all or nothing, also for a run that is killed."""
+
+from __future__ import annotations
+
+import fcntl
+import os
+import signal
+import subprocess
+import sys
+import textwrap
+from datetime import timedelta
+from pathlib import Path
+
+import pytest
+
+from demo.packages import build
+from indexer import check, publish
+from indexer.errors import CfIndexError, ConfigError
+from tests.support.rig import Rig, tree_of
+
+# Where a run is killed: before a function of the pipeline, by SIGKILL.
+POINTS = [
+    "indexer.publish:Output.stage",
+    "indexer.publish:Staged.write#3",
+    "indexer.publish:Staged.write#8",
+    "indexer.pipeline:write_channel",
+    "indexer.pipeline:check_channel",
+    "indexer.publish:Output.swap",
+    "indexer.publish:_exchange",
+    "indexer.state:State.mark_published",
+    "indexer.pipeline:replace_file",
+]
+
+KILLER = textwrap.dedent(
+    """
+    import importlib, os, signal, sys
+    from pathlib import Path
+    point, url, root = sys.argv[1:4]
+    module, _, name = point.partition(":")
+    name, _, nth = name.partition("#")
+    owner = importlib.import_module(module)
+    *path, last = name.split(".")
+    for part in path:
+        owner = getattr(owner, part)
+    real = getattr(owner, last)
+    left = int(nth or 1)
+    def killing(*args, **kwargs):
+        global left
+        left -= 1
+        if left == 0:
+            os.kill(os.getpid(), signal.SIGKILL)
+        return real(*args, **kwargs)
+    setattr(owner, last, killing)
+    from indexer.config import Config
+    from indexer.pipeline import rebuild
+    from indexer.registry.address import RegistryAddress
+    rebuild(Config(registry=RegistryAddress.parse(url), channel="forge",
+                   output=Path(root) / "site", state=Path(root) / "state"))
+    """
+)
+
+
+def kill_at(rig: Rig, point: str) -> int:
+    command = [sys.executable, "-c", KILLER, point, f"oci+{rig.fake.http}/acme", str(rig.root)]
+    return subprocess.run(command, check=False, env=os.environ).returncode
+
+
+@pytest.mark.parametrize("point", POINTS)
+def test_a_killed_run_leaves_a_whole_site_and_the_next_one_succeeds(rig: Rig, point: str) -> None:
+    rig.push(build("alpha"))
+    rig.rebuild()
+    before = rig.tree()
+    rig.push(build("beta"))
+
+    assert kill_at(rig, point) == -signal.SIGKILL
+
+    rig.assert_sound()
+    swapped = point.startswith(("indexer.state", "indexer.pipeline:replace_file"))
+    assert (rig.tree() == before) is not swapped
+    rig.rebuild()
+    assert len(rig.records()) == 2
+    rig.assert_sound()
+    assert sorted(path.name for path in rig.root.iterdir()) == [".site.lock", "site", "state"]
+
+
+@pytest.mark.parametrize("point", ["indexer.publish:Output.swap", "indexer.pipeline:check_channel"])
+def test_a_killed_first_run_leaves_nothing_in_the_way(rig: Rig, point: str) -> None:
+    rig.push(build("alpha"))
+    assert kill_at(rig, point) == -signal.SIGKILL
+    assert not rig.site.exists()
+    rig.rebuild()
+    rig.assert_sound()
+
+
+def test_a_swap_in_two_steps_that_was_cut_is_mended(rig: Rig) -> None:
+    rig.push(build("alpha"))
+    rig.rebuild()
+    before = rig.tree()
+    rig.site.rename(rig.root / ".site.old")
+
+    report = rig.rebuild()
+
+    assert report.outcome == "unchanged"
+    assert rig.tree() == before
+
+
+def test_without_an_exchange_of_folders_the_swap_still_works(
+    rig: Rig, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(publish, "_exchange", lambda *_: False)
+    rig.push(build("alpha"))
+    rig.rebuild()
+    rig.push(build("beta"))
+    rig.rebuild()
+    assert len(rig.records()) == 2
+    assert sorted(path.name for path in rig.root.iterdir()) == [".site.lock", "site", "state"]
+
+
+def test_an_index_that_fails_its_own_check_is_not_published(
+    rig: Rig, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    rig.push(build("alpha"))
+    rig.rebuild()
+    before = rig.tree()
+    rig.push(build("beta"))
+    findings = check.Findings([check.Problem("noarch/repodata.json", "made up")])
+    monkeypatch.setattr("indexer.pipeline.check_channel", lambda *_: findings)
+
+    with pytest.raises(CfIndexError, match="failed its own check"):
+        rig.rebuild()
+
+    assert rig.tree() == before
+    assert not (rig.root / ".site.staged").exists()
+
+
+@pytest.mark.parametrize("lock", [".site.lock", "state/lock"])
+def test_two_runs_at_once_do_not_mix(rig: Rig, lock: str) -> None:
+    rig.push(build("alpha"))
+    rig.rebuild()
+    with (rig.root / lock).open("w") as held:
+        fcntl.flock(held, fcntl.LOCK_EX)
+        with pytest.raises(ConfigError, match="Another run is using"):
+            rig.rebuild()
+    rig.rebuild()
+
+
+def test_a_folder_that_is_not_ours_is_not_replaced(rig: Rig) -> None:
+    rig.site.mkdir()
+    (rig.site / "thesis.tex").write_text("the only copy")
+    with pytest.raises(ConfigError, match="was not made by cf-index"):
+        rig.rebuild()
+    assert (rig.site / "thesis.tex").read_text() == "the only copy"
+
+
+def test_the_current_folder_is_not_replaced(rig: Rig, monkeypatch: pytest.MonkeyPatch) -> None:
+    inside = rig.site / "deep"
+    inside.mkdir(parents=True)
+    monkeypatch.chdir(inside)
+    for output in (Path(), rig.site):
+        with pytest.raises(ConfigError, match="current folder"):
+            rig.rebuild(output=output)
+
+
+def test_a_dry_run_writes_nothing_and_says_what_it_would_do(rig: Rig) -> None:
+    rig.push(build("alpha"))
+    report = rig.rebuild(dry_run=True)
+    assert report.outcome == "dry run: would be published"
+    assert [change["file_name"] for change in report.changes] == ["alpha-1.0-0.conda"]
+    assert list(rig.root.iterdir()) == []
+
+    rig.rebuild()
+    rig.push(build("beta"))
+    before = tree_of(rig.root)
+    rig.rebuild(dry_run=True)
+    assert tree_of(rig.root) == before
+
+
+def test_superseded_shards_stay_for_a_week(rig: Rig) -> None:
+
+    rig.push(build("alpha"))
+    rig.rebuild()
+    (old,) = (rig.site / "noarch/shards").iterdir()
+    rig.push(build("alpha", "2.0"))
+    rig.rebuild()
+    assert old.exists()
+
+    rig.now += timedelta(days=6)
+    rig.push(build("alpha", "3.0"))
+    rig.rebuild()
+    assert old.exists()
+
+    rig.now += timedelta(days=2)
+    rig.push(build("alpha", "4.0"))
+    rig.rebuild()
+    assert not old.exists()
+    rig.assert_sound()
