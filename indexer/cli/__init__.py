@@ -21,20 +21,24 @@ class _Group(click.Group):
             return super().invoke(ctx)
         except (click.ClickException, click.exceptions.Exit, click.Abort):
             raise
-        except CfIndexError as error:
-            code, text = error.exit_code, str(error)
-        except BrokenPipeError:
-            code, text = 1, "The reader of the output went away."
-        except KeyboardInterrupt:
-            code, text = 130, "Interrupted; what was read so far is kept."
-        except Exception as error:  # noqa: BLE001  the last line of defence
-            code = 1
-            text = f"A fault in cf-index: {type(error).__name__}: {error}"
-            text += "\nRun it again with --debug and report what it prints."
-        if ctx.params.get("debug"):
-            traceback.print_exc()
-        click.echo(f"Error: {text}", err=True)
-        sys.exit(code)
+        except (Exception, KeyboardInterrupt) as error:  # noqa: BLE001  the last line of defence
+            if ctx.params.get("debug"):
+                traceback.print_exc()
+            code, text = _explain(error)
+            click.echo(f"Error: {text}", err=True)
+            sys.exit(code)
+
+
+def _explain(error: BaseException) -> tuple[int, str]:
+    """The exit code and the words for an error."""
+    if isinstance(error, CfIndexError):
+        return error.exit_code, str(error)
+    if isinstance(error, KeyboardInterrupt):
+        return 130, "Interrupted; what was read so far is kept, and the site is as it was."
+    return 1, (
+        f"A fault in cf-index: {type(error).__name__}: {error}\n"
+        "Run it again with --debug and report what it prints."
+    )
 
 
 @click.group(cls=_Group, context_settings={"help_option_names": ["-h", "--help"]})

@@ -80,8 +80,9 @@ class Transport:
         self._session.headers["User-Agent"] = f"cf-index/{indexer.__version__}"
         # The digest is of the bytes as stored; a proxy has no business compressing them.
         self._session.headers["Accept-Encoding"] = "identity"
-        if bundle := os.environ.get("SSL_CERT_FILE"):
-            self._session.verify = bundle
+        # As other clients of registries do; without it, requests' own rules hold. Given with
+        # each request, because a session's setting yields to REQUESTS_CA_BUNDLE.
+        self._verify = os.environ.get("SSL_CERT_FILE") or None
         adapter = requests.adapters.HTTPAdapter(pool_connections=8, pool_maxsize=jobs)
         self._session.mount("https://", adapter)
         self._session.mount("http://", adapter)
@@ -126,7 +127,7 @@ class Transport:
             failing_since = now if failing_since is None else failing_since
             if now + delay - failing_since > self._retry_for:
                 raise RegistryError(
-                    f"{method} {_clean(url)}: {problem}, for {self._retry_for:.0f} seconds. "
+                    f"{method} {_clean(url)}: {problem}, for {self._retry_for:g} seconds. "
                     "Try again later, or check the address and the network."
                 )
             self._clock.sleep(delay)
@@ -167,6 +168,7 @@ class Transport:
                 headers=headers,
                 stream=True,
                 allow_redirects=False,
+                verify=self._verify,
                 timeout=(CONNECT_TIMEOUT, READ_TIMEOUT),
             ) as response:
                 body: IO[bytes] = io.BytesIO()

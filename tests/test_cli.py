@@ -1,0 +1,193 @@
+"""The command as a person or a scheduler meets it: exit codes, messages, streams."""
+
+from __future__ import annotations
+
+import json
+import os
+import subprocess
+import sys
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+from demo.packages import build
+from tests.support import faults
+from tests.support.fake_registry import FakeRegistry
+from tests.support.rig import Rig, records_in
+
+
+@pytest.fixture
+def rig(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Rig]:
+    with FakeRegistry() as fake:
+        made = Rig(fake, tmp_path)
+        monkeypatch.chdir(tmp_path)
+        (tmp_path / "cf-index.toml").write_text(
+            f'registry = "oci+{fake.http}/acme"\nchannel = "forge"\noutput = "site"\n'
+            "retry-for = 0.2\n"
+        )
+        yield made
+
+
+def run(*arguments: str, **environ: str) -> subprocess.CompletedProcess[str]:
+    return subprocess.run(
+        [sys.executable, "-m", "indexer", *arguments],
+        capture_output=True,
+        text=True,
+        check=False,
+        timeout=60,
+        env=os.environ | {"COLUMNS": "80"} | environ,
+    )
+
+
+def test_with_a_settings_file_the_scheduled_command_is_short(rig: Rig) -> None:
+    rig.push(build("alpha", subdir="linux-64"))
+    rig.push(build("beta", subdir="osx-64"))
+
+    done = run("rebuild", "--subdir", "linux-64")
+
+    assert done.returncode == 0, done.stderr
+    assert list(records_in(rig.site, "linux-64")) == ["alpha-1.0-0.conda"]
+    assert not (rig.site / "osx-64").exists()
+    assert "Published: site" in done.stdout
+    assert max(map(len, done.stdout.splitlines()[1:6])) <= 80
+
+
+def test_the_environment_stands_over_the_file_and_flags_over_both(rig: Rig) -> None:
+    rig.push(build("alpha"), validated=False)
+    assert run("rebuild", CF_INDEX_OUTPUT="other", CF_INDEX_ALL="true").returncode == 0
+    assert len(records_in(rig.root / "other", "noarch")) == 1
+    assert run("rebuild", "--output", "third", CF_INDEX_OUTPUT="other").returncode == 0
+    assert records_in(rig.root / "third", "noarch") == {}
+
+
+def test_a_second_run_says_that_nothing_changed(rig: Rig) -> None:
+    rig.push(build("alpha"))
+    run("rebuild")
+    done = run("rebuild")
+    assert done.returncode == 0
+    assert "Unchanged: site" in done.stdout
+    assert "1 catalog, 1 tags" in done.stdout
+
+
+@pytest.mark.parametrize(
+    ("arguments", "words"),
+    [
+        (["rebuild", "--registry", "ghcr.io/acme"], "oci://host/namespace"),
+        (["rebuild", "--channel", "../etc"], "--channel"),
+        (["rebuild", "--max-drop", "lots"], "percentage"),
+        (["rebuild", "--recheck", "1/0"], "--recheck"),
+        (["rebuild", "--subdir", "../x"], "--subdir"),
+        (["rebuild", "--base-url", "oci"], "port 443"),
+        (["rebuild", "--names", "no-such-file"], "no-such-file"),
+        (["rebuild", "--config", "no-such.toml"], "no-such.toml"),
+        (["rebuild", "--no-such-flag"], "no-such-flag"),
+        (["check", "no-such-folder"], "no-such-folder"),
+    ],
+)
+def test_wrong_usage_exits_2_and_says_what_is_right(
+    rig: Rig, arguments: list[str], words: str
+) -> None:
+    done = run(*arguments)
+    assert done.returncode == 2
+    assert words in done.stderr
+    assert "Traceback" not in done.stderr
+    assert not rig.site.exists()
+
+
+def test_an_unavailable_registry_exits_3(rig: Rig) -> None:
+    rig.fake.knobs.faults = [faults.status(503)]
+    done = run("rebuild")
+    assert done.returncode == 3
+    assert "503" in done.stderr
+    assert len(done.stderr.strip().splitlines()) <= 2
+    assert "Traceback" in run("--debug", "rebuild").stderr
+
+
+def test_the_guard_exits_4(rig: Rig) -> None:
+    rig.push(build("alpha"))
+    run("rebuild")
+    rig.fake.remove_tag(rig.repository("noarch", "alpha"), "1.0-0")
+    rig.fake.knobs.faults = [
+        faults.replace_body(b'{"repositories": []}', match=faults.is_catalog())
+    ]
+    done = run("rebuild")
+    assert done.returncode == 4
+    assert "--allow-drop" in done.stderr
+
+
+def test_strict_exits_5_when_artifacts_were_left_out_and_publishes_the_rest(rig: Rig) -> None:
+    rig.push(build("openssl"), repository="foo")
+    rig.push(build("alpha"))
+    assert run("rebuild").returncode == 0
+    done = run("rebuild", "--strict", "--report", "report.json")
+    assert done.returncode == 5
+    assert "noarch/foo:1.0-0" in done.stdout
+    report = json.loads((rig.root / "report.json").read_bytes())
+    assert report["left_out"] == [
+        {
+            "subdir": "noarch",
+            "repository": "foo",
+            "tag": "1.0-0",
+            "file_name": "",
+            "reason": "index.json names openssl, whose repository would be openssl, not foo",
+        }
+    ]
+    assert len(records_in(rig.site, "noarch")) == 1
+
+
+def test_a_log_in_json_is_one_object_a_line_on_stderr(rig: Rig) -> None:
+    rig.push(build("openssl"), repository="foo")
+    done = run("rebuild", "--log-format", "json")
+    lines = [json.loads(line) for line in done.stderr.splitlines()]
+    assert done.stdout == ""
+    assert lines[-1]["event"] == "report"
+    assert lines[-1]["outcome"] == "published"
+    assert [line["repository"] for line in lines if line["event"] == "left_out"] == ["foo"]
+
+
+def test_hostile_names_do_not_reach_the_terminal_as_control_codes(rig: Rig) -> None:
+    rig.push(build("alpha", extra_index={"license": "\x1b[31mred"}))
+    done = run("rebuild")
+    assert "\x1b" not in done.stdout + done.stderr
+
+
+def test_check_exits_0_for_a_sound_channel_and_1_for_a_broken_one(rig: Rig) -> None:
+    rig.push(build("alpha"))
+    run("rebuild")
+    assert run("check", "site").returncode == 0
+    (rig.site / "noarch/repodata.json").write_bytes(b"{}")
+    done = run("check", "site")
+    assert done.returncode == 1
+    assert "noarch/repodata.json" in done.stdout
+
+
+def test_credentials_are_never_printed(rig: Rig) -> None:
+    rig.fake.knobs.auth = "basic"
+    rig.fake.knobs.users = {"me": "right"}
+    secret = {"ORAS_USER": "me", "ORAS_PASS": "s3cret-w0rd"}
+    done = run("--debug", "rebuild", "--log-format", "json", **secret)
+    assert done.returncode == 3
+    assert "s3cret" not in done.stdout + done.stderr
+    assert "bWU6czNjcmV0" not in done.stdout + done.stderr
+
+
+def test_names_may_come_from_stdin(rig: Rig) -> None:
+    rig.push(build("alpha"))
+    rig.push(build("beta"))
+    done = subprocess.run(
+        [sys.executable, "-m", "indexer", "rebuild", "--names", "-"],
+        input="noarch/alpha\n",
+        text=True,
+        capture_output=True,
+        check=False,
+    )
+    assert done.returncode == 0, done.stderr
+    assert list(records_in(rig.site, "noarch")) == ["alpha-1.0-0.conda"]
+
+
+@pytest.mark.parametrize("command", [[], ["rebuild"], ["check"]])
+def test_help_stands_alone(command: list[str]) -> None:
+    done = run(*command, "--help")
+    assert done.returncode == 0
+    assert "Usage: " in done.stdout
