@@ -39,6 +39,10 @@ from indexer.telling import tell
 # Goes up when the same registry content makes other records: what is remembered is read anew.
 RULES = 1
 STATUS = "status.json"
+_NO_BASE_URL = (
+    "no base_url is published: clients will ask for packages beside the index, where a gateway "
+    "has to answer; or say --base-url https://..."
+)
 
 
 @dataclass(frozen=True, slots=True)
@@ -99,6 +103,8 @@ class _Rebuild:
             state, why = stack.enter_context(opened(config.state, identity, fresh=config.full))
             if why:
                 report.notes.append(f"the state was set aside: {why}")
+            if self._look.base_url is None:
+                report.notes.append(_NO_BASE_URL)
             with self._timed("previous"):
                 previous = self._previous(output, stack)
             with self._timed("names"):

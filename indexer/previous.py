@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import shutil
-from collections.abc import Iterable, Mapping
+from collections.abc import Mapping
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -174,12 +174,12 @@ def _download(
         target.chmod(0o644)
 
     with ThreadPoolExecutor(_THREADS) as pool:
-        _drain(pool.map(one, files))
-
-
-def _drain(results: Iterable[None]) -> None:
-    for _ in results:
-        pass
+        try:
+            for _ in pool.map(one, files):
+                pass
+        except BaseException:
+            pool.shutdown(wait=False, cancel_futures=True)
+            raise
 
 
 def _place(folder: Path, path: str, data: bytes) -> None:

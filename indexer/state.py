@@ -162,14 +162,6 @@ class State:
         )
         return [row[0] for row in rows]
 
-    def has_records(self, subdir: str, repository: str) -> bool:
-        """Whether anything of a repository is to be in the index."""
-        row = self._db.execute(
-            "SELECT 1 FROM record WHERE subdir = ? AND repository = ? LIMIT 1",
-            (subdir, repository),
-        ).fetchone()
-        return row is not None
-
     def names(self, subdir: str) -> dict[str, str | None]:
         """Every package name, with the shard that holds what is remembered, once published."""
         rows = self._db.execute(

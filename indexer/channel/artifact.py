@@ -22,7 +22,6 @@ ARCHIVE_TYPES = {
     "application/vnd.conda.package.v1": TARBZ2,
 }
 INDEX_JSON_TYPE = "application/vnd.conda.info.index.v1+json"
-INFO_TYPE = "application/vnd.conda.info.v1.tar+gzip"
 MD5_ANNOTATION = "org.conda.md5"
 _MD5 = re.compile(r"[0-9a-f]{32}")
 

@@ -7,7 +7,7 @@ channel either: a file whose bytes changed keeps its old record, and is named.
 from __future__ import annotations
 
 from collections.abc import Callable, Collection, Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from fnmatch import fnmatchcase
 from typing import Literal
 
@@ -162,16 +162,3 @@ class Guard:
                 "Refused to publish: " + "; ".join(problems) + ". If this is meant, say "
                 "--allow-drop; if not, look at the registry."
             )
-
-
-@dataclass(slots=True)
-class Plan:
-    """What a run is going to do, in numbers; the records themselves lie in the spool."""
-
-    counts: dict[str, Count] = field(default_factory=dict)
-    held: dict[str, list[Held]] = field(default_factory=dict)
-
-    @property
-    def differs(self) -> bool:
-        """Whether the channel will be another one."""
-        return any(count.differs for count in self.counts.values())
