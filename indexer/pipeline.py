@@ -178,7 +178,6 @@ class _Rebuild:
             selection = Selection(
                 subdir,
                 repositories,
-                again=repositories if named else (),
                 due={} if named else state.due(subdir, self._config.recheck),
                 indexed={codec.repository_name(name) for name in published},
                 allow_drop=self._config.allow_drop,

@@ -38,15 +38,14 @@ class LeftOut:
 class Selection:
     """What to read of one subdir.
 
-    ``again`` are repositories whose tags are all looked at again, ``due`` single tags.
-    ``indexed`` are repositories with something in the previous index: if one of them can't
-    be listed, the reading is incomplete, unless ``allow_drop``. ``named``: a person named
-    the packages, which needn't all be in this subdir.
+    ``due`` are tags to look at again, by repository. ``indexed`` are repositories with
+    something in the previous index: if one of them can't be listed, the reading is
+    incomplete, unless ``allow_drop``. ``named``: a person named the packages, so all their
+    tags are looked at again, and they needn't all be in this subdir.
     """
 
     subdir: str
     repositories: Collection[str]
-    again: Collection[str] = ()
     due: Mapping[str, Collection[str]] = field(default_factory=dict)
     indexed: Collection[str] = ()
     allow_drop: bool = False
@@ -191,7 +190,7 @@ class Reader:
                 seen is None
                 or seen.status != "indexed"
                 or tag in due
-                or repository in selection.again
+                or selection.named
             ):
                 yield _Task(place, seen)
 
