@@ -1,0 +1,110 @@
+# Sets up by itself all that it needs: python3 with venv, and the network, are enough.
+
+PYTHON ?= python3
+PEER := conda-oci-mirror==0.3.0
+# What pytest is given besides, as in: make test ARGS='-k demo'
+ARGS ?=
+
+SHELL := /bin/bash
+.SHELLFLAGS := -euo pipefail -c
+.ONESHELL:
+.DELETE_ON_ERROR:
+.DEFAULT_GOAL := help
+.PHONY: help demo test lint wheel clean registry
+
+BIN := .venv/bin
+PIP := $(BIN)/python -m pip --quiet --disable-pip-version-check
+
+help:
+	@echo "make demo    build packages, push them into a registry in a folder, index them"
+	echo "make test    install what the tests need and run them"
+	echo "make lint    ruff, mypy"
+	echo "make wheel   build the wheel, and try it from a clean environment"
+	echo "make clean   delete what these made"
+
+demo: .venv/.installed
+	@$(BIN)/python -m demo.run
+
+test: .venv/.test .venv-peer/.installed registry
+	@$(BIN)/python -m pytest $(ARGS)
+
+lint: .venv/.lint
+	@$(BIN)/ruff check .
+	$(BIN)/ruff format --check .
+	$(BIN)/mypy
+
+# Away from the checkout, so that what is missing in the wheel can't be found there.
+wheel: .venv/.build
+	@rm -rf dist
+	$(BIN)/python -m build --outdir dist .
+	place=$$(mktemp -d)
+	trap 'rm -rf "$$place"' EXIT
+	$(PYTHON) -m venv "$$place/venv"
+	"$$place/venv/bin/python" -m pip --quiet --disable-pip-version-check install dist/*.whl
+	mkdir "$$place/work"
+	cp -R demo "$$place/work/demo"
+	cd "$$place/work"
+	export PATH="$$place/venv/bin:$$PATH"
+	unset PYTHONPATH
+	cf-index --version
+	python -m demo.run
+	python -c 'import indexer, sys; sys.exit(not indexer.__file__.startswith(sys.prefix))'
+	echo "The wheel works."
+
+clean:
+	@rm -rf .venv .venv-peer .cf-index demo-output dist .coverage
+	rm -rf .hypothesis .mypy_cache .pytest_cache .ruff_cache
+	find demo indexer tests -name __pycache__ -prune -exec rm -rf {} +
+
+# The program that the tests start as a real registry. Where it can't be had, they say so.
+registry:
+	@if command -v docker-registry >/dev/null; then
+	  exit 0
+	fi
+	if [ "$$(id -u)" = 0 ] && command -v apt-get >/dev/null; then
+	  echo "Installing Debian's docker-registry"
+	  apt-get update -qq
+	  DEBIAN_FRONTEND=noninteractive apt-get install -qq --no-install-recommends docker-registry
+	  # The package also starts a service on port 5000, which nobody here asked for.
+	  if [ -d /run/systemd/system ]; then
+	    systemctl disable --now docker-registry
+	  fi
+	else
+	  echo "docker-registry is missing, and only root with apt-get can install it here:" >&2
+	  echo "tests with a real registry will be skipped. Debian: apt-get install docker-registry" >&2
+	fi
+
+# One stamp for each thing that is installed: made again only when its list changes.
+.venv/.pip:
+	@echo "Making .venv"
+	$(PYTHON) -m venv .venv
+	# Dependency groups need pip 25.1.
+	$(PIP) install --upgrade 'pip>=25.1'
+	touch $@
+
+.venv/.installed: pyproject.toml | .venv/.pip
+	@echo "Installing cf-index into .venv"
+	$(PIP) install --editable .
+	touch $@
+
+.venv/.test: pyproject.toml | .venv/.installed
+	@echo "Installing what the tests need"
+	$(PIP) install --group test
+	touch $@
+
+.venv/.lint: pyproject.toml | .venv/.test
+	@echo "Installing ruff and mypy"
+	$(PIP) install --group lint
+	touch $@
+
+.venv/.build: | .venv/.pip
+	@echo "Installing build"
+	$(PIP) install 'build>=1.2'
+	touch $@
+
+# Pins its own oras, an old one: it can't share an environment with us.
+.venv-peer/.installed: Makefile
+	@echo "Installing $(PEER) into .venv-peer"
+	$(PYTHON) -m venv .venv-peer
+	.venv-peer/bin/python -m pip --quiet --disable-pip-version-check install '$(PEER)'
+	touch $@
