@@ -96,11 +96,9 @@ def _subdirs(
     data = read_bytes(channel, channeldata.FILE_NAME, _MAX_SMALL)
     if data is not None:
         try:
-            listed = orjson.loads(data).get("subdirs")
-        except (orjson.JSONDecodeError, AttributeError) as error:
-            findings.add(channeldata.FILE_NAME, f"can't be read: {error}")
-            listed = []
-        return [item for item in listed if isinstance(item, str) and is_path(item)]
+            return [str(item) for item in orjson.loads(data)["subdirs"] if is_path(str(item))]
+        except (orjson.JSONDecodeError, KeyError, TypeError) as error:
+            findings.add(channeldata.FILE_NAME, f"has no list of subdirs ({error!r})")
     if isinstance(channel, Folder):
         return sorted(path.parent.name for path in channel.root.glob("*/repodata.json"))
     findings.add(channel.location, "doesn't say which subdirs it has; name them with --subdir")

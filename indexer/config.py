@@ -136,6 +136,8 @@ def _read(name: str, value: Any, source: str) -> Any:
 def _text(value: Any) -> str:
     if not isinstance(value, str):
         raise TypeError("it must be a string")
+    if not value.strip():
+        raise ValueError("it must not be empty")
     return value
 
 

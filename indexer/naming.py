@@ -48,6 +48,8 @@ class Names:
             notes.append(
                 f"{len(listing.ignored)} repositories can't be packages and are ignored: {shown}"
             )
+        if not any(listing.repositories.values()):
+            notes.append(f"{listing.source}: not one repository of the channel is listed")
         if not listing.shows_new:
             notes.append("names come from the previous index alone: new packages can't be seen")
         # A subdir that was published and is listed no more is still looked at, by the guard.

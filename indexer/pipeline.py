@@ -30,7 +30,7 @@ from indexer.reading import Reader, Selection, Tally
 from indexer.registry import Registry, Transport, open_registry
 from indexer.registry.content import Digest
 from indexer.render import history, pages
-from indexer.report import Progress, Report, Silence
+from indexer.report import Progress, Report
 from indexer.site import Look, expire, write_channel, write_subdir
 from indexer.spool import Spool
 from indexer.state import Identity, State, borrow_state, open_state, set_aside
@@ -39,6 +39,7 @@ from indexer.telling import tell
 # Goes up when the same registry content makes other records: what is remembered is read anew.
 RULES = 1
 STATUS = "status.json"
+_DAMAGED = {sqlite3.SQLITE_CORRUPT, sqlite3.SQLITE_NOTADB}
 _NO_BASE_URL = (
     "no base_url is published: clients will ask for packages beside the index, where a gateway "
     "has to answer; or say --base-url https://..."
@@ -52,22 +53,27 @@ class Run:
     now: datetime
     environ: Mapping[str, str]
     progress: Progress
+    # Gets the report of a run that fails, as far as it came.
+    failed: Callable[[Report], None] = lambda _: None
 
     @classmethod
-    def ordinary(cls, progress: Progress | None = None) -> Run:
+    def ordinary(cls, progress: Progress, failed: Callable[[Report], None]) -> Run:
         """A run now, in this process's environment."""
-        return cls(datetime.now(UTC), os.environ, progress or Silence())
+        return cls(datetime.now(UTC), os.environ, progress, failed)
 
 
-def rebuild(config: Config, run: Run | None = None) -> Report:
+def rebuild(config: Config, run: Run) -> Report:
     """Make the channel's index from its registry and publish it into the output folder.
 
     Raises ConfigError, RegistryError or GuardError; the published site is then as it was.
     """
-    run = run or Run.ordinary()
     try:
         return _Rebuild(config, run).go()
     except sqlite3.DatabaseError as error:
+        if (error.sqlite_errorcode & 0xFF) not in _DAMAGED:
+            raise ConfigError(
+                f"The state in {config.state}, or a temporary file, can't be used: {error}."
+            ) from error
         # A state file that opens may still be damaged inside. It is a cache: begin again.
         set_aside(config.state / "state.sqlite")
         report = _Rebuild(config, run).go()
@@ -94,6 +100,16 @@ class _Rebuild:
         )
 
     def go(self) -> Report:
+        try:
+            self._go()
+        except CfIndexError as error:
+            self._report.outcome = f"failed: {error}"
+            self._report.requests = self._registry.requests.as_dict()
+            self._run.failed(self._report)
+            raise
+        return self._report
+
+    def _go(self) -> None:
         config, report = self._config, self._report
         identity = Identity(str(config.registry), config.channel, f"{RULES}; {config.policy}")
         with ExitStack() as stack:
@@ -130,7 +146,6 @@ class _Rebuild:
             )
             self._publish(output, state, previous, plans)
             report.requests = self._registry.requests.as_dict()
-        return report
 
     def _previous(self, output: Output, stack: ExitStack) -> Previous:
         location = self._config.previous

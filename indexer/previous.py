@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import hashlib
 import shutil
 from collections.abc import Mapping
@@ -94,17 +95,21 @@ class Previous:
         return PreviousSubdir(self.folder, subdir, hashes, entry)
 
     def changes(self) -> list[history.ChangeEntry]:
-        """The recent changes."""
-        data = self._read(history.CHANGES)
-        return [] if data is None else history.decode_changes(data)
+        """The recent changes; none where the file is damaged, which must not stop a channel."""
+        with contextlib.suppress(ContentError):
+            return history.decode_changes(self._read(history.CHANGES))
+        return []
 
     def counts(self) -> list[dict[str, object]]:
-        """The counts over time."""
-        data = self._read(history.COUNTS)
-        return [] if data is None else history.decode_counts(data)
+        """The counts over time; none where the file is damaged."""
+        with contextlib.suppress(ContentError):
+            return history.decode_counts(self._read(history.COUNTS))
+        return []
 
-    def _read(self, path: str) -> bytes | None:
-        return None if self.folder is None else read_bytes(Folder(self.folder), path, _MAX_SNAPSHOT)
+    def _read(self, path: str) -> bytes:
+        if self.folder is None:
+            return b"[]"
+        return read_bytes(Folder(self.folder), path, _MAX_SNAPSHOT) or b"[]"
 
 
 def load_previous(folder: Path) -> Previous:
@@ -127,6 +132,12 @@ def restore(website: Website, folder: Path, current: Path) -> Previous:
     """
     data = read_bytes(website, history.SNAPSHOT, _MAX_SNAPSHOT)
     if data is None:
+        if (other := website.fetch("noarch/repodata.json")) is not None:
+            other.unlink()
+            raise RegistryError(
+                f"{website.location} is a channel, but has no {history.SNAPSHOT}: it can't be "
+                "built upon. Name the address that this program publishes to."
+            )
         note = f"{website.location} has no {history.SNAPSHOT} yet: a first publication"
         return Previous(notes=(note,))
     if read_bytes(Folder(current), history.SNAPSHOT, _MAX_SNAPSHOT) == data:

@@ -104,7 +104,7 @@ def open_output(folder: Path, *, only_look: bool = False) -> Iterator[Output]:
             output.recover()
             _check_ours(folder)
             yield output
-    except PermissionError as error:
+    except OSError as error:
         raise ConfigError(f"The output {folder} can't be written: {error}.") from error
 
 

@@ -186,12 +186,7 @@ class Reader:
             place, seen = Place(subdir, repository, tag), known.get(tag)
             if not is_tag(tag):
                 tally.left_out.append(_left_out(place, Fault(f"{tag[:200]!r} can't be a tag")))
-            elif (
-                seen is None
-                or seen.status != "indexed"
-                or tag in due
-                or selection.named
-            ):
+            elif seen is None or seen.status != "indexed" or tag in due or selection.named:
                 yield _Task(place, seen)
 
     def _take(self, task: _Task, future: Future[Outcome], tally: Tally) -> None:

@@ -80,6 +80,8 @@ def test_a_second_run_says_that_nothing_changed(rig: Rig) -> None:
         (["rebuild", "--subdir", "../x"], "--subdir"),
         (["rebuild", "--base-url", "oci"], "port 443"),
         (["rebuild", "--names", "no-such-file"], "no-such-file"),
+        (["rebuild", "--previous", ""], "--previous"),
+        (["rebuild", "--output", "/dev/null/x"], "/dev/null/x"),
         (["rebuild", "--config", "no-such.toml"], "no-such.toml"),
         (["rebuild", "--no-such-flag"], "no-such-flag"),
         (["check", "no-such-folder"], "no-such-folder"),
@@ -144,6 +146,20 @@ def test_a_log_in_json_is_one_object_a_line_on_stderr(rig: Rig) -> None:
     assert lines[-1]["event"] == "report"
     assert lines[-1]["outcome"] == "published"
     assert [line["repository"] for line in lines if line["event"] == "left_out"] == ["foo"]
+
+
+def test_an_error_is_an_object_in_a_log_in_json(rig: Rig) -> None:
+    rig.fake.knobs.faults = [faults.status(503)]
+    done = run("rebuild", "--log-format", "json", "--report", "report.json")
+    last = json.loads(done.stderr.splitlines()[-1])
+    assert (done.returncode, last["event"], last["exit_code"]) == (3, "error", 3)
+    assert json.loads((rig.root / "report.json").read_bytes())["outcome"].startswith("failed: ")
+
+
+def test_a_report_that_cannot_be_written_is_told_before_anything_is_published(rig: Rig) -> None:
+    done = run("rebuild", "--report", "no/such/folder/report.json")
+    assert done.returncode == 2
+    assert not rig.site.exists()
 
 
 def test_hostile_names_do_not_reach_the_terminal_as_control_codes(rig: Rig) -> None:

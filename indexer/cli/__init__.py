@@ -45,7 +45,7 @@ def _explain(error: BaseException) -> tuple[int, str]:
 @click.version_option(indexer.__version__, prog_name="cf-index")
 @click.option("--debug", is_flag=True, help="Print tracebacks of errors.")
 def main(*, debug: bool) -> None:
-    r"""Make a conda channel's index from the OCI registry that holds its packages.
+    """Make a conda channel's index from the OCI registry that holds its packages.
 
     \b
     Exit codes: 0 done or nothing to do; 1 a fault of cf-index (check: problems found);

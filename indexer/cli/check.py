@@ -30,7 +30,7 @@ from indexer.registry import Transport
     help="How long a failing request is tried.",
 )
 def check(channel: str, subdirs: tuple[str, ...], retry_for: float) -> None:
-    r"""Check a published channel, made by cf-index or by any other tool.
+    """Check a published channel, made by cf-index or by any other tool.
 
     Every file parses, every shard in the shard index exists and has its hash, all forms hold
     the same records, every record has the fields that clients need. Exits 0 when nothing is

@@ -12,6 +12,7 @@ from rich.markup import escape
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
 from rich.table import Table
 
+from indexer.errors import CfIndexError
 from indexer.report import Report
 
 _NAMED = 20
@@ -50,6 +51,11 @@ class Terminal:
             self._bars.stop()
             self._bars = None
 
+    def fail(self, error: CfIndexError) -> bool:
+        """Leave it to where all errors are printed."""
+        del error
+        return False
+
     def show(self, report: Report, *, site: Path) -> None:
         """Print the report."""
         out = Console(soft_wrap=True, highlight=False)
@@ -84,6 +90,11 @@ class JsonLog:
     def end(self) -> None:
         """Tell that a part is over."""
         self._line({"event": "end", **self._part})
+
+    def fail(self, error: CfIndexError) -> bool:
+        """Tell of an error; True: nobody else needs to."""
+        self._line({"event": "error", "exit_code": error.exit_code, "message": str(error)})
+        return True
 
     def show(self, report: Report, *, site: Path) -> None:
         """Tell what was left out, then all the rest."""

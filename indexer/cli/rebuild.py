@@ -13,6 +13,8 @@ import orjson
 from indexer import pipeline
 from indexer.cli.display import JsonLog, Terminal
 from indexer.config import load_config
+from indexer.errors import CfIndexError, ConfigError
+from indexer.report import Report
 
 _STRICT_EXIT = 5
 
@@ -116,14 +118,15 @@ _STRICT_EXIT = 5
     help="json: one object a line on stderr.",
 )
 def rebuild(config_file: Path | None, log_format: str, **flags: Any) -> None:
-    r"""Make the channel's index from its registry, and publish it into a folder.
+    """Make the channel's index from its registry, and publish it into a folder.
 
     Lists the packages' repositories and tags, reads each new artifact's manifest and
     index.json, keeps what is marked validated, and writes repodata (monolithic and sharded)
     whose sha256 values point at the registry's blobs.
 
-    Every option may also stand in cf-index.toml (max-drop = "10%") or in the environment
-    (CF_INDEX_MAX_DROP); options win over the environment, and that over the file.
+    Most options may also stand in cf-index.toml (max-drop = "10%") or in the environment
+    (CF_INDEX_MAX_DROP); options win over the environment, and that over the file. Those for
+    one run alone (--package, --full, --allow-drop, --dry-run) can't stand in the file.
 
     \b
     Example:
@@ -131,9 +134,21 @@ def rebuild(config_file: Path | None, log_format: str, **flags: Any) -> None:
     """
     config = load_config(flags, os.environ, config_file)
     display = JsonLog(sys.stderr) if log_format == "json" else Terminal()
-    report = pipeline.rebuild(config, pipeline.Run.ordinary(display))
-    if config.report is not None:
-        config.report.write_bytes(orjson.dumps(report.as_dict(), option=orjson.OPT_INDENT_2))
+
+    def write_report(report: Report) -> None:
+        if config.report is not None:
+            config.report.write_bytes(orjson.dumps(report.as_dict(), option=orjson.OPT_INDENT_2))
+
+    if config.report is not None and not os.access(config.report.absolute().parent, os.W_OK):
+        raise ConfigError(f"--report {config.report}: its folder isn't there, or can't be written.")
+    try:
+        report = pipeline.rebuild(config, pipeline.Run.ordinary(display, write_report))
+    except CfIndexError as error:
+        display.end()
+        if display.fail(error):
+            sys.exit(error.exit_code)
+        raise
+    write_report(report)
     display.show(report, site=config.output)
     if config.strict and report.left_out:
         sys.exit(_STRICT_EXIT)

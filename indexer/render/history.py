@@ -131,7 +131,9 @@ def encode_counts(counts: list[dict[str, Any]]) -> bytes:
 def decode_counts(data: bytes) -> list[dict[str, Any]]:
     """Read what ``encode_counts`` wrote. Raises ContentError."""
     counts = _load(data, COUNTS)
-    if not isinstance(counts, list) or not all(isinstance(item, dict) for item in counts):
+    if not isinstance(counts, list) or not all(
+        isinstance(item, dict) and isinstance(item.get("records"), dict) for item in counts
+    ):
         raise ContentError(f"{COUNTS} can't be read")
     return counts
 

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import asyncio
 import json
+import os
 import sys
 from pathlib import Path
 from typing import Any
@@ -67,4 +68,6 @@ async def run(request: dict[str, Any]) -> dict[str, Any]:
 
 
 if __name__ == "__main__":
-    print(json.dumps(asyncio.run(run(json.loads(sys.argv[1])))))  # noqa: T201
+    print(json.dumps(asyncio.run(run(json.loads(sys.argv[1])))), flush=True)  # noqa: T201
+    # Seen once: py-rattler's threads crash the interpreter while it shuts down.
+    os._exit(0)

@@ -99,6 +99,27 @@ def test_damage_in_the_site_is_written_over(rig: Rig) -> None:
     assert len(rig.records()) == 2
 
 
+@pytest.mark.parametrize("name", ["changes.json", "counts.json"])
+@pytest.mark.parametrize("damage", [b"{", b"[[]]", b'{"a": 1}', b""])
+def test_damaged_history_does_not_stop_the_channel(rig: Rig, name: str, damage: bytes) -> None:
+    rig.push(build("alpha"))
+    rig.rebuild()
+    (rig.site / "history" / name).write_bytes(damage)
+    rig.push(build("beta"))
+    rig.rebuild()
+    assert len(rig.records()) == 2
+    rig.assert_sound()
+
+
+def test_a_channel_of_another_tool_is_not_built_upon(moved: Rig) -> None:
+    (moved.root / "published/history/snapshot.json").unlink()
+    with (
+        served(moved.root / "published") as address,
+        pytest.raises(RegistryError, match="can't be built upon"),
+    ):
+        moved.rebuild(previous=address)
+
+
 def test_entry_times_survive_damage_of_everything_but_the_shards(rig: Rig) -> None:
     rig.push(build("alpha"))
     rig.rebuild()

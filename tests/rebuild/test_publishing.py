@@ -52,10 +52,13 @@ KILLER = textwrap.dedent(
         return real(*args, **kwargs)
     setattr(owner, last, killing)
     from indexer.config import Config
-    from indexer.pipeline import rebuild
+    from datetime import UTC, datetime
+    from indexer.pipeline import Run, rebuild
     from indexer.registry.address import RegistryAddress
-    rebuild(Config(registry=RegistryAddress.parse(url), channel="forge",
-                   output=Path(root) / "site", state=Path(root) / "state"))
+    from indexer.report import Silence
+    config = Config(registry=RegistryAddress.parse(url), channel="forge",
+                    output=Path(root) / "site", state=Path(root) / "state")
+    rebuild(config, Run(datetime.now(UTC), {}, Silence()))
     """
 )
 
