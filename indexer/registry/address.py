@@ -52,20 +52,18 @@ class RegistryAddress:
             if not folder:
                 raise ConfigError(f"The registry {text!r} names no folder: {_HELP}.")
             return cls("ocidir", "", "", Path(folder))
-        try:
-            parts = urlsplit(text)
-            port = parts.port
-        except ValueError as error:
-            raise ConfigError(
-                f"The registry {text!r} is not an address ({error}): {_HELP}."
-            ) from error
-        if parts.scheme not in {"oci", "oci+http"}:
-            raise ConfigError(f"The registry {text!r} is not an address: {_HELP}.")
-        if "@" in parts.netloc:
+        if "@" in text:
             raise ConfigError(
                 "The registry's address holds a user or password; leave them out and use "
                 "docker's config or ORAS_USER and ORAS_PASS."
             )
+        try:
+            parts = urlsplit(text)
+            port = parts.port
+        except ValueError as error:
+            raise ConfigError(f"The registry {text!r} is not an address: {_HELP}.") from error
+        if parts.scheme not in {"oci", "oci+http"}:
+            raise ConfigError(f"The registry {text!r} is not an address: {_HELP}.")
         host = parts.netloc.removesuffix(f":{port}") if port is not None else parts.netloc
         namespace = parts.path.strip("/")
         if not _HOST.fullmatch(host) or parts.query or parts.fragment:

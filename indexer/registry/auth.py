@@ -16,9 +16,9 @@ from urllib.parse import urlencode, urlsplit
 import oras.auth.utils
 import orjson
 
-from indexer.errors import DeniedError, NotFoundError, RegistryError
+from indexer.errors import DeniedError, RegistryError
 from indexer.registry.base import Requests
-from indexer.registry.transport import Answer, Clock, Transport
+from indexer.registry.transport import Answer, Clock, Transport, origin_of
 
 # Registries that answer any anonymous token for public content (Homebrew relies on it for
 # GHCR); it saves a token exchange for each repository.
@@ -88,9 +88,14 @@ class Authorizer:
         return True
 
     def _checked_realm(self, realm: str, source: str) -> str:
-        parts = urlsplit(realm)
-        if parts.scheme != "https" and urlsplit(source).scheme == "https":
+        try:
+            scheme, host, _ = origin_of(realm)
+        except ValueError:
+            scheme, host = "", ""
+        if scheme != "https" and urlsplit(source).scheme == "https":
             raise DeniedError(f"{source} wants credentials sent to {realm}, without TLS: refused.")
+        if scheme not in {"https", "http"} or not host:
+            raise RegistryError(f"{source} names no address to get a token from.")
         return realm
 
     def _exchange(self, scope: str, realm: tuple[str, str | None]) -> str:
@@ -111,7 +116,9 @@ class Authorizer:
     def _refused(self, status: int, address: str, scope: str) -> None:
         known = "the credentials were" if self._basic else "no credentials are known, and that was"
         text = f"{address} gives no token for {scope}: {known} answered with {status}."
-        raise NotFoundError(text) if status == 404 else DeniedError(text)
+        # A 404 here is a token service that is gone, never an absent repository: absent
+        # repositories are passed over, and with all of them the channel would end up empty.
+        raise DeniedError(text) if status in {400, 401, 403} else RegistryError(text)
 
 
 def _read_token(answer: Answer) -> tuple[str, float]:

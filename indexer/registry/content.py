@@ -32,6 +32,11 @@ _MAX_CHILDREN = 64
 _SHA256 = re.compile(r"sha256:([0-9a-f]{64})")
 
 
+def is_digest(text: str) -> bool:
+    """Whether this is a sha256 digest in a registry's spelling."""
+    return _SHA256.fullmatch(text) is not None
+
+
 @dataclass(frozen=True, slots=True, order=True)
 class Digest:
     """A sha256 digest; ``str()`` gives the registry's spelling, ``sha256:<hex>``."""
@@ -151,5 +156,8 @@ def _annotations(value: object) -> dict[str, str]:
 
 
 def _short(value: object) -> str:
+    """A hostile value in a message: short, and never the whole of something nested."""
+    if isinstance(value, dict | list):
+        return f"a {type(value).__name__}"
     text = repr(value)
     return text if len(text) <= 80 else text[:77] + "..."

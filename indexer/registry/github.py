@@ -7,13 +7,14 @@ the token of a workflow run is answered with 400.
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
-from urllib.parse import quote, urljoin
+from urllib.parse import quote
 
 import orjson
 
 from indexer.errors import ContentError, RegistryError, UnsupportedError
 from indexer.registry.base import Requests
-from indexer.registry.transport import Answer, Transport, origin_of
+from indexer.registry.links import next_page
+from indexer.registry.transport import Answer, Transport
 
 API = "https://api.github.com"
 TOKEN_VARIABLES = ("CF_INDEX_GITHUB_TOKEN", "GITHUB_TOKEN", "GH_TOKEN")
@@ -23,7 +24,8 @@ _MAX_PAGES = 10_000
 
 def token_from(environ: Mapping[str, str]) -> str | None:
     """The first token that the environment holds."""
-    return next((environ[name] for name in TOKEN_VARIABLES if environ.get(name)), None)
+    tokens = (environ.get(name, "").strip() for name in TOKEN_VARIABLES)
+    return next((token for token in tokens if token), None)
 
 
 def container_packages(
@@ -52,7 +54,7 @@ def container_packages(
 def _pages(transport: Transport, answer: Answer, token: str, requests: Requests) -> Iterator[str]:
     for _ in range(_MAX_PAGES):
         yield from _names(answer)
-        url = _next(answer)
+        url = next_page(answer, answer.url)
         if url is None:
             return
         answer = _get(transport, url, token, requests)
@@ -76,6 +78,8 @@ def _get(transport: Transport, url: str, token: str, requests: Requests) -> Answ
 def _names(answer: Answer) -> list[str]:
     try:
         document = orjson.loads(answer.body)
+        if not isinstance(document, list):
+            raise TypeError("not a list")  # noqa: TRY301  one way out
         names = [item["name"] for item in document]
     except (orjson.JSONDecodeError, TypeError, KeyError) as error:
         raise RegistryError(
@@ -84,14 +88,3 @@ def _names(answer: Answer) -> list[str]:
     if not all(isinstance(name, str) for name in names):
         raise RegistryError("GitHub answered with package names that are no strings.")
     return names
-
-
-def _next(answer: Answer) -> str | None:
-    for part in answer.headers.get("Link", "").split(","):
-        target, _, relation = part.partition(";")
-        if 'rel="next"' in relation:
-            url = urljoin(answer.url, target.strip().strip("<>"))
-            if origin_of(url) != origin_of(answer.url):
-                raise RegistryError(f"GitHub's list of packages goes on at {url}: not followed.")
-            return url
-    return None

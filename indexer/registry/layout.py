@@ -136,13 +136,15 @@ class LayoutRegistry:
 
     def _entries(self, repository: str) -> list[dict[str, Any]]:
         path = self._folder(repository) / "index.json"
-        data = _read_file(path, _MAX_INDEX)
-        if data is None:
-            return []
         try:
+            data = _read_file(path, _MAX_INDEX)
+            if data is None:
+                return []
             document = orjson.loads(data)
-        except orjson.JSONDecodeError as error:
-            raise RegistryError(f"{path} is not JSON ({error}); the layout is damaged.") from error
+        except (ContentError, orjson.JSONDecodeError) as error:
+            raise RegistryError(
+                f"{path} can't be read ({error}); the layout is damaged."
+            ) from error
         entries = document.get("manifests") if isinstance(document, dict) else None
         if not isinstance(entries, list) or not all(isinstance(item, dict) for item in entries):
             raise RegistryError(f"{path} holds no list of manifests; the layout is damaged.")

@@ -51,6 +51,8 @@ def from_lines(lines: Iterable[str], channel: Channel, spell: Callable[[str], st
         if not line:
             continue
         subdir, slash, name = line.rpartition("/")
+        if not name:
+            raise ConfigError(f"The names file, line {number}: {line!r} names no package.")
         if slash and not channel.subdir_pattern.fullmatch(subdir):
             raise ConfigError(f"The names file, line {number}: {subdir!r} is not a subdir.")
         if not slash and not channel.subdirs:
@@ -69,7 +71,7 @@ def from_repositories(source: str, names: Iterable[str], prefix: str, channel: C
     """Pick a channel's packages out of full repository names."""
     found: dict[str, set[str]] = {subdir: set() for subdir in channel.subdirs}
     ignored = []
-    start = f"{prefix}/"
+    start = f"{prefix}/" if prefix else ""
     for full in names:
         if not full.startswith(start):
             continue

@@ -2,9 +2,7 @@
 
 from __future__ import annotations
 
-import re
 from collections.abc import Iterator
-from urllib.parse import urljoin
 
 import orjson
 
@@ -15,19 +13,25 @@ from indexer.errors import (
     RegistryError,
     UnsupportedError,
 )
-from indexer.registry.address import RegistryAddress, is_repository
+from indexer.registry.address import RegistryAddress, is_repository, is_tag
 from indexer.registry.auth import Authorizer
 from indexer.registry.base import Requests
-from indexer.registry.content import MANIFEST_TYPES, MAX_MANIFEST, Descriptor, Digest, RawManifest
-from indexer.registry.transport import Answer, Transport, origin_of
+from indexer.registry.content import (
+    MANIFEST_TYPES,
+    MAX_MANIFEST,
+    Descriptor,
+    Digest,
+    RawManifest,
+    is_digest,
+)
+from indexer.registry.links import next_page
+from indexer.registry.transport import Answer, Transport
 
 # One page: distribution refuses more than 1,000 names; tags are taken as they come.
 _PAGE = 1000
 _MAX_PAGE = 64 * 1024 * 1024
 _MAX_PAGES = 100_000
 _MAX_ERROR = 64 * 1024
-
-_LINK = re.compile(r'<([^>]*)>\s*;[^,]*?\brel="?next"?(?:[;,\s]|$)')
 
 
 class RemoteRegistry:
@@ -84,6 +88,8 @@ class RemoteRegistry:
         return True
 
     def _manifest(self, repository: str, reference: str) -> RawManifest:
+        if not is_tag(reference) and not is_digest(reference):
+            raise NotFoundError(f"{reference[:200]!r} can't be a tag or a digest.")
         url = self._url(repository, f"manifests/{reference}")
         accept = {"Accept": ", ".join(MANIFEST_TYPES)}
         answer = self._ask("GET", "manifests", url, _pull(repository), accept, MAX_MANIFEST)
@@ -123,11 +129,16 @@ class RemoteRegistry:
             seen.add(next_url)
             try:
                 answer = self._ask("GET", kind, next_url, scope, {}, _MAX_PAGE)
+                self._expect_ok(answer)
             except ContentError as error:
                 raise RegistryError(f"{error}: too much for one page of a listing.") from error
-            self._expect_ok(answer)
+            except (NotFoundError, DeniedError, _RefusedError) as error:
+                if next_url == url:
+                    raise
+                # Not "absent", which may be passed over: the listing broke off.
+                raise RegistryError(f"The listing broke off: {error}") from error
             yield answer.body
-            next_url = _next_page(answer, next_url)
+            next_url = next_page(answer, next_url)
 
     def _ask(
         self, method: str, kind: str, url: str, scope: str, headers: dict[str, str], limit: int
@@ -162,28 +173,6 @@ def _pull(repository: str) -> str:
     return f"repository:{repository}:pull"
 
 
-def _next_page(answer: Answer, url: str) -> str | None:
-    link = answer.headers.get("Link")
-    if link is None:
-        return None
-    match = _LINK.search(link)
-    if match is None:
-        if "next" in link:
-            raise RegistryError(f"{url} answered with a Link that can't be read: {link[:200]!r}.")
-        return None
-    target: str = urljoin(url, match.group(1))
-    try:
-        same = origin_of(target) == origin_of(url)
-    except ValueError:
-        same = False
-    if not same:
-        raise RegistryError(
-            f"The next page of {url} is said to be at {target}, another server: not followed. "
-            "The listing is incomplete."
-        )
-    return target
-
-
 def _strings(body: bytes, key: str, url: str) -> list[str]:
     try:
         document = orjson.loads(body)
@@ -200,7 +189,8 @@ def _detail(body: bytes) -> str:
     """The registry's own words (OCI distribution spec, "Error codes"), short and printable."""
     try:
         error = orjson.loads(body)["errors"][0]
-        text = f"{error['code']}: {error.get('message', '')}"
+        parts = (error["code"], error.get("message"))
+        text = ": ".join(part for part in parts if isinstance(part, str))
     except (orjson.JSONDecodeError, KeyError, IndexError, TypeError, AttributeError):
         return ""
     return "".join(char for char in text[:200] if char.isprintable())

@@ -24,7 +24,7 @@ import requests.adapters
 import urllib3.exceptions
 
 import indexer
-from indexer.errors import ContentError, RegistryError
+from indexer.errors import ConfigError, ContentError, RegistryError
 
 CONNECT_TIMEOUT = 10.0
 READ_TIMEOUT = 30.0
@@ -32,7 +32,10 @@ ANSWER_TIMEOUT = 120.0
 DOWNLOAD_TIMEOUT = 1800.0
 RETRY_FOR = 60.0
 _LONGEST_PAUSE = 30.0
-_RETRIED = frozenset({429, 500, 502, 503, 504})
+# What asking again won't change: not implemented, HTTP version not supported.
+_FINAL = frozenset({501, 505})
+_MAX_REFUSAL = 64 * 1024
+_REFUSED_TLS = ("CERTIFICATE_VERIFY_FAILED", "WRONG_VERSION_NUMBER", "NO_CERTIFICATE_OR_CRL")
 _REDIRECTS = frozenset({301, 302, 303, 307, 308})
 _MAX_REDIRECTS = 5
 
@@ -65,6 +68,15 @@ class _NoAuth(requests.auth.AuthBase):
         return request
 
 
+class _Session(requests.Session):
+    """Leaves redirects to us: requests would read their bodies to the end, however long."""
+
+    def get_redirect_target(self, resp: requests.Response) -> str | None:
+        """None: never by itself."""
+        del resp
+        return None
+
+
 class Transport:
     """Sends requests for many threads; an answer that is no answer is retried within a minute."""
 
@@ -75,7 +87,7 @@ class Transport:
         self._clock = clock or Clock()
         self._pause_until = 0.0
         self._lock = threading.Lock()
-        self._session = requests.Session()
+        self._session = _Session()
         self._session.auth = _NoAuth()
         self._session.headers["User-Agent"] = f"cf-index/{indexer.__version__}"
         # The digest is of the bytes as stored; a proxy has no business compressing them.
@@ -117,10 +129,10 @@ class Transport:
             except _RETRIED_ERRORS as error:
                 problem = _explain(error)
             else:
-                if answer.status not in _RETRIED:
+                asked = retry_after(answer.headers.get("Retry-After"))
+                if not _is_passing(answer.status, asked):
                     return answer
                 problem = f"answered {answer.status}"
-                asked = retry_after(answer.headers.get("Retry-After"))
                 delay = delay if asked is None else max(asked, delay)
                 self._hold_all(delay)
             now = self._clock.now()
@@ -149,9 +161,9 @@ class Transport:
             location = answer.headers.get("Location")
             if answer.status not in _REDIRECTS or location is None:
                 return answer
-            target = urljoin(url, location)
-            if not _may_lead(url, target):
-                raise RegistryError(f"{_clean(url)} redirects to {_clean(target)}: not followed.")
+            target = _target(url, location)
+            if target is None:
+                raise RegistryError(f"{_clean(url)} redirects to where none may follow it.")
             if origin_of(target) != origin_of(url):
                 headers = {k: v for k, v in headers.items() if k.lower() != "authorization"}
             url = target
@@ -171,23 +183,53 @@ class Transport:
                 verify=self._verify,
                 timeout=(CONNECT_TIMEOUT, READ_TIMEOUT),
             ) as response:
-                body: IO[bytes] = io.BytesIO()
-                timeout = ANSWER_TIMEOUT
-                if sink is not None and response.status_code == 200:
-                    body, timeout = sink, DOWNLOAD_TIMEOUT
-                    body.seek(0)
-                    body.truncate()
-                if method != "HEAD":
-                    self._read(response, body, limit, start + timeout)
-                data = body.getvalue() if isinstance(body, io.BytesIO) else b""
+                data = self._take(response, limit, sink, start)
                 return Answer(response.status_code, response.headers, data, url)
-        except requests.exceptions.SSLError as error:
+        except _RETRIED_ERRORS as error:
+            if not _is_about_certificates(error):
+                raise
             raise RegistryError(
                 f"{_clean(url)}: the certificate was not accepted ({_innermost(error)}). Name your "
                 "own CA by SSL_CERT_FILE, or use oci+http:// for a registry without TLS."
             ) from error
-        except (requests.exceptions.InvalidURL, requests.exceptions.InvalidSchema) as error:
-            raise RegistryError(f"{_clean(url)} is not an address that can be asked.") from error
+        except (requests.exceptions.InvalidHeader, UnicodeError):
+            # The error's text holds the header, and the header holds the password.
+            raise ConfigError(
+                f"The credentials for {_clean(url)} hold characters that can't be sent."
+            ) from None
+        except (ValueError, OSError) as error:
+            raise RegistryError(f"{_clean(url)} can't be asked{self._why(error)}.") from error
+
+    def _take(
+        self, response: requests.Response, limit: int, sink: IO[bytes] | None, start: float
+    ) -> bytes:
+        if response.request.method == "HEAD" or response.status_code in _REDIRECTS:
+            # What a redirect says besides its target is nobody's business.
+            return b""
+        if response.status_code != 200:
+            return self._read_refusal(response, start + ANSWER_TIMEOUT)
+        if sink is not None:
+            sink.seek(0)
+            sink.truncate()
+            self._read(response, sink, limit, start + DOWNLOAD_TIMEOUT)
+            return b""
+        body = io.BytesIO()
+        self._read(response, body, limit, start + ANSWER_TIMEOUT)
+        return body.getvalue()
+
+    def _why(self, error: Exception) -> str:
+        if self._verify and not os.path.isfile(self._verify):  # noqa: PTH113  a name to show
+            return f": SSL_CERT_FILE names {self._verify}, and there is no such file"
+        return f" ({type(error).__name__})"
+
+    def _read_refusal(self, response: requests.Response, deadline: float) -> bytes:
+        data = bytearray()
+        while len(data) < _MAX_REFUSAL and self._clock.now() < deadline:
+            chunk = response.raw.read1(_MAX_REFUSAL, decode_content=True)
+            if not chunk:
+                break
+            data += chunk
+        return bytes(data[:_MAX_REFUSAL])
 
     def _read(
         self, response: requests.Response, body: IO[bytes], limit: int, deadline: float
@@ -213,6 +255,12 @@ _RETRIED_ERRORS = (
 )
 
 
+def _is_about_certificates(error: Exception) -> bool:
+    """Whether TLS was refused for good; a handshake that broke off may succeed next time."""
+    text = str(error)
+    return any(reason in text for reason in _REFUSED_TLS)
+
+
 def retry_after(value: str | None) -> float | None:
     """Seconds to wait by a Retry-After header (RFC 9110, 10.2.3), at most 30; else None.
 
@@ -224,7 +272,7 @@ def retry_after(value: str | None) -> float | None:
         return min(float(match.group(1)) * _UNITS[match.group(2)], _LONGEST_PAUSE)
     try:
         date = email.utils.parsedate_to_datetime(value)
-    except ValueError:
+    except (ValueError, OverflowError, TypeError):
         return None
     date = date if date.tzinfo else date.replace(tzinfo=UTC)
     return min(max((date - datetime.now(UTC)).total_seconds(), 0.0), _LONGEST_PAUSE)
@@ -237,12 +285,22 @@ def origin_of(url: str) -> tuple[str, str, int | None]:
     return parts.scheme, (parts.hostname or "").lower(), port
 
 
-def _may_lead(source: str, target: str) -> bool:
+def _target(source: str, location: str) -> str | None:
+    """Where a redirect leads; None where it mustn't be followed, as from https to http."""
     try:
+        target = urljoin(source, location)
         scheme, host, _ = origin_of(target)
     except ValueError:
-        return False
-    return bool(host) and (scheme == "https" or (scheme == "http" == urlsplit(source).scheme))
+        return None
+    followed = scheme == "https" or (scheme == "http" == urlsplit(source).scheme)
+    return target if host and followed else None
+
+
+def _is_passing(status: int, asked_to_wait: float | None) -> bool:
+    """Whether another try may fare better: 429, 5xx, and GitHub's 403 that says when."""
+    if status == 403:
+        return asked_to_wait is not None
+    return status == 429 or (status >= 500 and status not in _FINAL)
 
 
 def _clean(url: str) -> str:

@@ -119,7 +119,7 @@ class Loopback:
         self.lock = threading.RLock()
         self._errors: list[BaseException] = []
         self._server = _Server(self._receive, self._errors)
-        self._thread = threading.Thread(target=self._server.serve_forever, args=(0.02,))
+        self._thread = threading.Thread(target=self._server.serve_forever, args=(0.005,))
 
     @property
     def address(self) -> str:

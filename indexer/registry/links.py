@@ -1,0 +1,35 @@
+"""The next page of a listing, by its Link header (RFC 8288)."""
+
+from __future__ import annotations
+
+from urllib.parse import urljoin
+
+from requests.utils import parse_header_links
+
+from indexer.errors import RegistryError
+from indexer.registry.transport import Answer, origin_of
+
+
+def next_page(answer: Answer, url: str) -> str | None:
+    """The address of the page after the one at ``url``; None at the end.
+
+    Raises RegistryError for a Link that can't be read or leads to another server: taking it
+    for the end would make the listing look complete.
+    """
+    header = answer.headers.get("Link")
+    if header is None:
+        return None
+    try:
+        links = parse_header_links(header)
+        found = [link["url"] for link in links if "next" in link.get("rel", "").lower().split()]
+        target = urljoin(url, found[0]) if found else None
+        if target is not None and origin_of(target) != origin_of(url):
+            raise RegistryError(
+                f"The next page of {url} is said to be on another server: not followed. "
+                "The listing is incomplete."
+            )
+    except (ValueError, KeyError) as error:
+        raise RegistryError(f"{url} answered with a Link that can't be read.") from error
+    if target is None and "next" in header.lower():
+        raise RegistryError(f"{url} answered with a Link that can't be read.")
+    return target
