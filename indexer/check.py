@@ -17,6 +17,7 @@ from typing import IO, Any, BinaryIO, cast
 import ijson
 import orjson
 
+from indexer.channel.index_json import against_fields
 from indexer.channel.record import encode, section_of
 from indexer.errors import ContentError
 from indexer.published import Folder, Published, is_path, read_bytes
@@ -268,9 +269,12 @@ def against_record(section: str, file_name: str, fields: Mapping[str, Any]) -> I
     for key in ("build_number", "size"):
         if type(fields.get(key)) is not int or fields[key] < 0:
             yield f"no {key}"
-    if not isinstance(fields.get("depends", []), list):
-        yield "depends is no list"
     yield from _against_hashes(fields)
+    try:
+        if reason := against_fields(fields):
+            yield f"refused by a client's parser: {reason}"
+    except TypeError as error:
+        yield f"can't be encoded: {error}"
     stem = f"{fields.get('name')}-{fields.get('version')}-{fields.get('build')}"
     if file_name not in {f"{stem}.conda", f"{stem}.tar.bz2"}:
         yield f"its file name isn't that of {stem[:200]}"
@@ -298,16 +302,36 @@ def _records(path: Path, subdir: str, *, packed: bool) -> Iterator[tuple[str, st
         pass
     except (OSError, zstd.ZstdError, EOFError) as error:
         raise ContentError(f"can't be read: {error}") from error
+    try:
+        yield from _foreign_records(path, subdir, packed=packed)
+    except (ijson.JSONError, OSError, zstd.ZstdError, EOFError, UnicodeError) as error:
+        raise ContentError(f"is not JSON: {error}") from error
+
+
+def _foreign_records(
+    path: Path, subdir: str, *, packed: bool
+) -> Iterator[tuple[str, str, dict[str, Any]]]:
+    """The same from another tool's layout, by a streaming parser, once for each section."""
+    with path.open("rb") as raw:
+        _check_shape(ijson.parse(_stream(raw, packed=packed)), subdir)
     for section in repodata.SECTIONS:
         with path.open("rb") as raw:
             stream = _stream(raw, packed=packed)
-            try:
-                for file_name, fields in ijson.kvitems(stream, section, use_float=True):
-                    if not isinstance(fields, dict):
-                        raise ContentError(f"{file_name[:200]!r} is no record")
-                    yield section, file_name, fields
-            except (ijson.JSONError, OSError, zstd.ZstdError, EOFError, UnicodeError) as error:
-                raise ContentError(f"is not JSON: {error}") from error
+            for file_name, fields in ijson.kvitems(stream, section, use_float=True):
+                if not isinstance(fields, dict):
+                    raise ContentError(f"{file_name[:200]!r} is no record")
+                yield section, file_name, fields
+
+
+def _check_shape(events: Iterable[tuple[str, str, Any]], subdir: str) -> None:
+    """The whole document is an object, its sections are too, and it is of this subdir."""
+    for number, (prefix, event, value) in enumerate(events):
+        if number == 0 and event != "start_map":
+            raise ContentError("is no JSON object")
+        if prefix in repodata.SECTIONS and event not in {"start_map", "map_key", "end_map"}:
+            raise ContentError(f"{prefix} is no object")
+        if prefix == "info.subdir" and value != subdir:
+            raise ContentError(f"info.subdir is not {subdir}")
 
 
 class _OtherLayoutError(Exception):

@@ -60,12 +60,12 @@ def load_config(
     """
     settings = _from_file(file or CONFIG_FILE, required=file is not None)
     for name in _READERS:
-        variable = PREFIX + name.upper()
-        if environ.get(variable):
-            settings[name] = (environ[variable], variable)
+        for variable in (PREFIX + name.upper(), PREFIX + _FLAGS.get(name, name).upper()):
+            if environ.get(variable):
+                _set(settings, name, environ[variable], variable)
     for name, value in flags.items():
         if value is not None and value != () and value is not False:
-            settings[name] = (value, "--" + _FLAGS.get(name, name).replace("_", "-"))
+            _set(settings, name, value, "--" + _FLAGS.get(name, name).replace("_", "-"))
     values = {name: _read(name, *setting) for name, setting in settings.items()}
     for name, flag in (
         ("registry", "--registry"),
@@ -78,6 +78,13 @@ def load_config(
                 f"{CONFIG_FILE}."
             )
     return _assemble(values)
+
+
+def _set(settings: dict[str, tuple[Any, str]], name: str, value: Any, source: str) -> None:
+    """Let a setting take the place of what a weaker source said of the same thing."""
+    if name == "policy":
+        settings.pop("all", None)
+    settings[name] = (value, source)
 
 
 def _assemble(values: dict[str, Any]) -> Config:
@@ -127,8 +134,8 @@ def _file_keys() -> list[str]:
 def _read(name: str, value: Any, source: str) -> Any:
     try:
         return _READERS[name](value)
-    except ConfigError:
-        raise
+    except ConfigError as error:
+        raise ConfigError(f"{source}: {error}") from error
     except (ValueError, TypeError, ZeroDivisionError) as error:
         raise ConfigError(f"{source} is {value!r}: {error}.") from error
 

@@ -10,12 +10,15 @@ from collections.abc import Callable, Iterable
 from dataclasses import dataclass, field
 
 from indexer.channel import codec
-from indexer.channel.plan import Count, Held, NamePlan, plan_name
+from indexer.channel.plan import Count, Held, NamePlan, as_before, plan_name
 from indexer.channel.record import Record
 from indexer.previous import PreviousSubdir
 from indexer.render import shards, summary, zstd
 from indexer.spool import Spool
 from indexer.state import State
+
+# msgpack is a little shorter than JSON, so a shard of these stays below what clients read.
+_MAX_BODIES = shards.MAX_SHARD
 
 
 @dataclass(slots=True)
@@ -24,7 +27,9 @@ class SubdirPlan:
 
     ``shards`` are all shard hashes (hex) by name as they will be, ``replaced`` those that no
     longer are, ``summaries`` all names' summaries. ``rewrites`` says that the spool holds every
-    record, not only changes. ``published`` are the names to be remembered as published.
+    record, not only changes. ``published`` are the names to be remembered as published;
+    ``oversize`` those whose records (bytes of JSON) no client would read, which stay as they
+    were.
     """
 
     subdir: str
@@ -36,6 +41,7 @@ class SubdirPlan:
     replaced: list[str] = field(default_factory=list)
     held: list[Held] = field(default_factory=list)
     published: dict[str, str | None] = field(default_factory=dict)
+    oversize: dict[str, int] = field(default_factory=dict)
 
 
 @dataclass(frozen=True, slots=True)
@@ -90,6 +96,11 @@ def _plan_name(
         may_change=rules.may_change,
         blob_stays=lambda record: rules.blob_stays(repository, record),
     )
+    size = sum(len(record.body) for record in result.records.values())
+    if size > _MAX_BODIES:
+        # No client would read its shard: one name must not stop the whole channel.
+        plan.oversize[name] = size
+        result = as_before(before)
     if plan.rewrites:
         plan.count.before += len(before)
     plan.count.add(result)
@@ -99,7 +110,8 @@ def _plan_name(
     plan.held += result.held
     _plan_shard(plan, name, packed, result)
     if not stays:
-        plan.published[name] = None if result.held else plan.shards.get(name)
+        waits = result.held or name in plan.oversize
+        plan.published[name] = None if waits else plan.shards.get(name)
 
 
 def _plan_shard(plan: SubdirPlan, name: str, old: bytes, result: NamePlan) -> None:

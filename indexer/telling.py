@@ -39,6 +39,7 @@ def tell(
             report.notes += [f"{_name(told)}: {note}" for note in told.notes]
         report.waiting += [_waiting(told) for told in state.waiting(subdir)]
         report.left_out += _held(plan)
+        report.left_out += _oversize(plan)
         for _, change in plan.spool.changes(max(_MAX_CHANGES - len(report.changes), 0)):
             entry = {"kind": change.kind, "subdir": subdir, "file_name": change.file_name}
             report.changes.append(entry)
@@ -72,4 +73,16 @@ def _held(plan: SubdirPlan) -> Iterator[LeftOut]:
             held.file_name,
             f"its sha256 changed from {held.old_sha256} to {held.new_sha256}; {what}. "
             f"If the new one is meant, say --allow-changed '{held.file_name}'",
+        )
+
+
+def _oversize(plan: SubdirPlan) -> Iterator[LeftOut]:
+    for name, size in plan.oversize.items():
+        yield LeftOut(
+            plan.subdir,
+            codec.repository_name(name),
+            "",
+            "",
+            f"the records of {name} have {size:,} bytes together, more than clients read of one "
+            "name; what was published of it before stays as it was",
         )

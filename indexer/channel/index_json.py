@@ -36,9 +36,11 @@ _CONTROL = re.compile(
 )
 _BREAK = re.compile(r"[\t\n\r]")
 
-# The index decides these. A package that sets them would speak for the channel.
+# The index decides these; a package that sets them would speak for the channel. The last
+# three stop conda for the whole channel (core/subdir_data.py, models/records.py).
 OWNED = frozenset(
     {"channel", "fn", "indexed_timestamp", "md5", "schannel", "sha256", "size", "url"}
+    | {"cls", "record_version", "self"}
 )
 
 # Types that clients parse strictly: one field of another type, and rattler can't read the
@@ -46,12 +48,14 @@ OWNED = frozenset(
 _Types = tuple[type, ...]
 _FIELDS: Mapping[str, _Types] = {
     "arch": (str, type(None)),
+    "date": (str,),
     "features": (str, type(None)),
     "legacy_bz2_md5": (str, type(None)),
     "legacy_bz2_size": (int, type(None)),
     "license": (str, type(None)),
     "license_family": (str, type(None)),
     "noarch": (str, bool, type(None)),
+    "package_type": (str, type(None)),
     "platform": (str, type(None)),
     "preferred_env": (str, type(None)),
     "purls": (list, type(None)),
@@ -62,6 +66,16 @@ _FIELDS: Mapping[str, _Types] = {
 }
 _TIMESTAMP_LIMIT = 253_402_207_200_000  # what rattler can hold: the end of 9999, in milliseconds
 _MD5 = re.compile(r"[0-9a-f]{32}")
+_PACKAGE_TYPES = {None, "noarch_generic", "noarch_python"}
+
+# What rattler's lenient parser swallows and conda's or libsolv's doesn't. A name, after a
+# channel at most; then a version and a build; then keys in brackets.
+_SPEC = re.compile(
+    r"(?:[A-Za-z0-9_.-]+(?:/[a-z0-9-]+)?::)?"
+    r"[A-Za-z0-9_][A-Za-z0-9_.-]*"
+    r"[ A-Za-z0-9_.+!*<>=,|~^$()-]*"
+    r"(?:\[[^\[\]#;]*\])?"
+)
 
 
 @dataclass(frozen=True, slots=True)
@@ -99,12 +113,17 @@ def parse_index_json(data: bytes) -> IndexJson:
     for key, types in _FIELDS.items():
         if key in document:
             _check_type(document[key], types, key)
-    _check_subdir_and_time(document)
+    _check_values(document)
     for key in ("depends", "constrains"):
         _check_specs(document, key)
-    _check_run_exports(document)
-    _check_with_rattler(document)
+    for key in ("run_exports", "extra_depends"):
+        _check_maps_of_specs(document, key)
+    if reason := against_fields(document):
+        raise ContentError(f"index.json is refused by rattler: {reason}")
     fields = {key: value for key, value in document.items() if key not in OWNED}
+    if fields.get("features", "") is None:
+        # No more than its absence, but conda can't read it.
+        del fields["features"]
     fields.setdefault("depends", [])
     dropped = tuple(sorted(OWNED & document.keys()))
     return IndexJson(name, version, build, document.get("subdir"), fields, dropped)
@@ -168,33 +187,41 @@ def _check_build_number(document: Mapping[str, Any]) -> None:
         raise ContentError(f"index.json's build_number is {str(number)[:40]!r}, no whole number")
 
 
-def _check_subdir_and_time(document: Mapping[str, Any]) -> None:
+def _check_values(document: Mapping[str, Any]) -> None:
     if "subdir" in document and not SUBDIR.fullmatch(document["subdir"]):
         raise ContentError(f"index.json's subdir {document['subdir'][:80]!r} isn't one by CEP 26")
     if "timestamp" in document and not 0 <= document["timestamp"] < _TIMESTAMP_LIMIT:
         raise ContentError("index.json's timestamp is out of range")
+    if document.get("package_type") not in _PACKAGE_TYPES:
+        raise ContentError(f"index.json's package_type is {document['package_type'][:40]!r}")
+    if (document.get("legacy_bz2_size") or 0) < 0:
+        raise ContentError("index.json's legacy_bz2_size is below zero")
     noarch = document.get("noarch")
     if isinstance(noarch, str) and noarch not in {"generic", "python"}:
         raise ContentError(f"index.json's noarch is {noarch[:40]!r}, not generic or python")
 
 
-def _check_run_exports(document: Mapping[str, Any]) -> None:
-    """CEP 12: a map of lists of match specs."""
-    exports = document.get("run_exports")
-    if exports is None:
+def _check_maps_of_specs(document: Mapping[str, Any], key: str) -> None:
+    """CEP 12's run exports, and what is alike: a map of lists of match specs."""
+    lists = document.get(key)
+    if lists is None:
         return
-    if not isinstance(exports, dict):
-        raise ContentError(f"index.json's run_exports is a {_json_type(exports)}")
-    for key in exports:
-        _check_specs(exports, key)
+    if not isinstance(lists, dict):
+        raise ContentError(f"index.json's {key} is a {_json_type(lists)}")
+    for name in lists:
+        _check_specs(lists, name)
 
 
-def _check_with_rattler(document: Mapping[str, Any]) -> None:
-    """The same with a client's own parser, for what it checks beyond types (1.9 µs a record)."""
+def against_fields(fields: Mapping[str, Any]) -> str | None:
+    """Why a client's own parser refuses these fields of a record; None where it reads them.
+
+    rattler's, for what it checks beyond types: 1.9 µs a record.
+    """
     try:
-        RattlerIndexJson.from_str(orjson.dumps(document).decode())
-    except Exception as error:  # rattler's errors have no public common base
-        raise ContentError(f"index.json is refused by rattler: {str(error)[:200]}") from error
+        RattlerIndexJson.from_str(orjson.dumps(fields).decode())
+    except Exception as error:  # noqa: BLE001  rattler's errors have no public common base
+        return str(error)[:200]
+    return None
 
 
 def _check_specs(document: Mapping[str, Any], key: str) -> None:
@@ -221,6 +248,8 @@ def _against_spec(spec: str) -> str | None:
         return f"no match spec ({str(error)[:160]})"
     if "[url=" in str(parsed) or "://" in spec:
         return "a match spec that names an address, past the channel"
+    if not _SPEC.fullmatch(spec) or spec.count("(") != spec.count(")"):
+        return "no match spec that all clients can read"
     return None
 
 

@@ -9,6 +9,7 @@ from __future__ import annotations
 from collections.abc import Callable, Collection, Mapping
 from dataclasses import dataclass
 from fnmatch import fnmatchcase
+from fractions import Fraction
 from typing import Literal
 
 from indexer.channel.record import INDEXED, Record
@@ -79,6 +80,12 @@ def plan_name(
     return NamePlan(records, tuple(changes), tuple(held))
 
 
+def as_before(before: Mapping[str, Record]) -> NamePlan:
+    """The plan that leaves a name as it was published."""
+    kept = tuple(Change("kept", file_name, record) for file_name, record in before.items())
+    return NamePlan(before, kept)
+
+
 def matches(pattern: str, file_name: str) -> bool:
     """Whether a file name matches a glob of ``--allow-changed``."""
     return fnmatchcase(file_name, pattern)
@@ -146,12 +153,14 @@ class Guard:
         if self.allow_drop:
             return
         problems = []
+        # 0.29 is no exact number, 29 % is.
+        allowed = Fraction(self.max_drop).limit_denominator(1_000_000)
         for subdir, count in counts.items():
             if count.before and subdir in unlisted:
                 problems.append(
                     f"{subdir}: no repositories are listed, where {count.before} records were"
                 )
-            elif count.before >= GUARDED_FROM and count.removed > self.max_drop * count.before:
+            elif count.before >= GUARDED_FROM and count.removed > allowed * count.before:
                 share = count.removed / count.before
                 problems.append(
                     f"{subdir}: {count.removed} of {count.before} records would go, "

@@ -8,6 +8,8 @@ from typing import Any
 
 import orjson
 
+from indexer.errors import ContentError
+
 CONDA = ".conda"
 TARBZ2 = ".tar.bz2"
 INDEXED = "indexed_timestamp"
@@ -19,8 +21,14 @@ def section_of(file_name: str) -> str:
 
 
 def encode(fields: object) -> bytes:
-    """JSON with sorted keys, so that the same content is the same bytes (DESIGN decision 8)."""
-    return orjson.dumps(fields, option=orjson.OPT_SORT_KEYS)
+    """JSON with sorted keys, so that the same content is the same bytes (DESIGN decision 8).
+
+    Raises ContentError for what has no such form: nested too deep, no Unicode, beyond 64 bits.
+    """
+    try:
+        return orjson.dumps(fields, option=orjson.OPT_SORT_KEYS)
+    except TypeError as error:
+        raise ContentError(f"can't be encoded: {error}") from error
 
 
 @dataclass(frozen=True, slots=True)

@@ -50,7 +50,7 @@ def _package(found: Mapping[str, NameSummary]) -> dict[str, object]:
         **_NOT_READ,
         "subdirs": list(found),
         # Seconds, unlike a record's milliseconds (CEP 38, changelog of 2026-06-08).
-        "timestamp": max(item.timestamp for item in found.values()) // 1000,
+        "timestamp": max(item.timestamp for item in found.values()),
         "version": latest.version,
     }
     if latest.license is not None:

@@ -114,9 +114,14 @@ def encode_changes(changes: Iterable[ChangeEntry]) -> bytes:
 
 def decode_changes(data: bytes) -> list[ChangeEntry]:
     """Read what ``encode_changes`` wrote. Raises ContentError."""
+    items = _load(data, CHANGES)
     try:
-        return [ChangeEntry(**item) for item in _load(data, CHANGES)]
-    except TypeError as error:
+        if not isinstance(items, list) or not all(
+            isinstance(value, str) for item in items for value in item.values()
+        ):
+            raise TypeError("not a list of changes")  # noqa: TRY301  one way out
+        return [ChangeEntry(**item) for item in items]
+    except (TypeError, AttributeError) as error:
         raise ContentError(f"{CHANGES} can't be read: {error}") from error
 
 

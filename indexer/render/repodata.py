@@ -7,6 +7,7 @@ copied line by line and never parsed.
 from __future__ import annotations
 
 import hashlib
+import re
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
@@ -22,6 +23,8 @@ FILE_NAME = "repodata.json"
 ZST_NAME = "repodata.json.zst"
 SECTIONS = ("packages", "packages.conda")
 _FLUSH_AT = 1024 * 1024
+# Printable ASCII without quote and backslash: what a file name of ours can hold, and more.
+_FILE_NAME = re.compile(rb'"[ !#-\[\]-~]+')
 
 
 @dataclass(frozen=True, slots=True)
@@ -120,17 +123,25 @@ class Lines:
         self._file = file
         if self._line() != b"{" or not (head := self._line()).startswith(b'"info":'):
             raise ContentError("not a repodata.json of one record a line")
-        self.info = _parse(head.removeprefix(b'"info":').removesuffix(b","))
+        self.info = _parse(_but_comma(head.removeprefix(b'"info":')))
 
     def section(self, name: str) -> Iterator[tuple[str, bytes]]:
         """File names and encoded records of the section that comes next, in order."""
         if self._line() != b'"' + name.encode() + b'":{':
             raise ContentError(f"repodata.json has no section {name} where it should be")
-        while (line := self._line()) != b"},":
-            file_name, colon, body = line.partition(b'":')
-            if not colon or not file_name.startswith(b'"'):
+        line, more = self._line(), True
+        while line != b"},":
+            if not more:
+                raise ContentError("repodata.json has two records without a comma between them")
+            name_part, colon, body = line.partition(b'":')
+            if not colon or not _FILE_NAME.fullmatch(name_part):
                 raise ContentError("repodata.json has a line that is no record")
-            yield file_name[1:].decode(), body.removesuffix(b",")
+            more = body.endswith(b",")
+            following = self._line()
+            if more and following == b"},":
+                raise ContentError("repodata.json has a comma after its last record")
+            yield name_part[1:].decode(), body.removesuffix(b",")
+            line = following
 
     def rest(self) -> tuple[object, object]:
         """``removed`` and ``repodata_version``, after both sections; then the file must end."""
@@ -141,7 +152,9 @@ class Lines:
             or end != b"}\n"
         ):
             raise ContentError("repodata.json doesn't end as it should")
-        names = _parse(removed.removeprefix(b'"removed":').removesuffix(b","))
+        names = _parse(_but_comma(removed.removeprefix(b'"removed":')))
+        if not isinstance(names, list):
+            raise ContentError("repodata.json's removed is no list")
         return names, _parse(version.removeprefix(b'"repodata_version":'))
 
     def _line(self) -> bytes:
@@ -152,6 +165,12 @@ class Lines:
         if not line.endswith(b"\n"):
             raise ContentError("repodata.json breaks off")
         return line[:-1]
+
+
+def _but_comma(line: bytes) -> bytes:
+    if not line.endswith(b","):
+        raise ContentError("repodata.json lacks a comma")
+    return line[:-1]
 
 
 def _parse(data: bytes) -> object:

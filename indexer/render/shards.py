@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterable, Mapping
 from typing import Any
 
@@ -17,6 +18,7 @@ SUFFIX = ".msgpack.zst"
 # conda reads no more than this of a decompressed shard and index.
 MAX_SHARD = 16 * 1024 * 1024
 MAX_INDEX = 128 * 1024 * 1024
+_RFC3339 = re.compile(r"\d{4}-\d\d-\d\d[Tt ]\d\d:\d\d:\d\d(?:\.\d+)?(?:[Zz]|[+-]\d\d:\d\d)")
 _HASHES = {"sha256": 32, "md5": 16}
 
 
@@ -58,7 +60,7 @@ def _record(file_name: str, fields: dict[str, Any]) -> Record:
         raise ContentError(f"{file_name}: a record without name or sha256")
     try:
         return Record.make(file_name, fields)
-    except TypeError as error:
+    except ContentError as error:
         raise ContentError(f"{file_name}: {error}") from error
 
 
@@ -86,6 +88,9 @@ def unpack_index(data: bytes) -> tuple[dict[str, Any], dict[str, str]]:
     for key in ("subdir", "base_url", "shards_base_url"):
         if not isinstance(info.get(key), str):
             raise ContentError(f"a shard index whose info has no {key}")
+    created = info.get("created_at")
+    if created is not None and not (isinstance(created, str) and _RFC3339.fullmatch(created)):
+        raise ContentError("a shard index whose created_at is no time with an offset")
     hashes = {}
     for name, digest in shards.items():
         if not isinstance(name, str) or not isinstance(digest, bytes) or len(digest) != 32:

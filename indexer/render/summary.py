@@ -18,13 +18,14 @@ from indexer.channel.record import Record, encode
 from indexer.errors import ContentError
 
 FILE_NAME = "names.json"
+_LAST_SECOND = 253_402_300_799
 
 
 @dataclass(frozen=True, slots=True)
 class NameSummary:
     """One name in one subdir: how many builds, and the newest of them by conda's version order.
 
-    ``timestamp`` is the newest build time of all, in milliseconds; 0 where none says.
+    ``timestamp`` is the newest build time of all, in seconds; 0 where none says.
     """
 
     builds: int
@@ -48,7 +49,7 @@ def summarize(records: Iterable[Record]) -> NameSummary:
         build_number=latest["build_number"],
         file_name=newest,
         license=latest.get("license"),
-        timestamp=max(item.get("timestamp") or 0 for item in fields.values()),
+        timestamp=max(_seconds(item.get("timestamp") or 0) for item in fields.values()),
     )
 
 
@@ -73,8 +74,18 @@ def decode_summaries(data: bytes) -> dict[str, NameSummary]:
         raise ContentError(f"{FILE_NAME} can't be read: {error}") from error
 
 
+def _seconds(timestamp: int) -> int:
+    """A build time in seconds.
+
+    Old packages have seconds, all others milliseconds; clients tell them apart by size, as
+    is done here, by the end of the year 9999.
+    """
+    return timestamp // 1000 if timestamp > _LAST_SECOND else timestamp
+
+
 def _order(fields: Mapping[str, Any]) -> tuple[Version, int, int]:
-    return _version(fields["version"]), fields["build_number"], fields.get("timestamp") or 0
+    seconds = _seconds(fields.get("timestamp") or 0)
+    return _version(fields["version"]), fields["build_number"], seconds
 
 
 @functools.lru_cache(maxsize=65536)

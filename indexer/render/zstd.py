@@ -35,6 +35,8 @@ def decompress(data: bytes, limit: int) -> bytes:
         raise ContentError(f"more than {limit} bytes when decompressed")
     if not unpacker.eof:
         raise ContentError("zstd data that breaks off")
+    if unpacker.unused_data:
+        raise ContentError("bytes after the end of the zstd data")
     return result
 
 

@@ -5,13 +5,14 @@ from __future__ import annotations
 import gzip
 import io
 import itertools
+import logging
 import time
 from contextlib import closing, suppress
 from typing import TYPE_CHECKING
 
 import pytest
 
-from indexer.errors import ContentError, RegistryError
+from indexer.errors import ContentError, NotFoundError, RegistryError
 from indexer.registry import remote as remote_module
 from indexer.registry import transport as transport_module
 from indexer.registry.content import Descriptor, Digest
@@ -161,6 +162,34 @@ def test_what_a_redirect_says_beside_its_target_holds_nobody_up(
     assert time.monotonic() - start < 5
 
 
+@pytest.mark.parametrize("kind", ["whole", "redirected", "looked for", "gone"])
+def test_no_kind_of_answer_costs_a_connection_each(
+    fake: FakeRegistry,
+    elsewhere: FileHost,
+    transport: Transport,
+    caplog: pytest.LogCaptureFixture,
+    kind: str,
+) -> None:
+    # With TLS a new one costs more than the whole answer.
+    caplog.set_level(logging.DEBUG, "urllib3.connectionpool")
+    fake.add_blob(REPOSITORY, DATA)
+    if kind == "redirected":
+        target = elsewhere.put("/blob", DATA)
+        fake.knobs.faults = [faults.redirect(target, match=faults.is_blob())]
+    registry = remote(fake, transport)
+    descriptor = descriptor_of(DATA)
+    for _ in range(5):
+        if kind == "gone":
+            with pytest.raises(NotFoundError):
+                registry.tags("acme/absent")
+        elif kind == "looked for":
+            assert registry.has_blob(REPOSITORY, descriptor.digest)
+        else:
+            assert registry.blob(REPOSITORY, descriptor) == DATA
+    opened = caplog.text.count("Starting new") + caplog.text.count("Resetting dropped")
+    assert opened == (2 if kind == "redirected" else 1)
+
+
 def test_a_download_begun_anew_keeps_nothing_of_the_first_try(
     fake: FakeRegistry, transport: Transport, tmp_path: Path
 ) -> None:
@@ -175,6 +204,12 @@ def test_a_download_begun_anew_keeps_nothing_of_the_first_try(
     assert (answer.status, answer.body) == (200, b"")
     assert (tmp_path / "sink").read_bytes() == DATA
     assert fake.count("blobs") == 2
+
+
+def test_a_refusal_s_words_are_not_all_taken_in(fake: FakeRegistry, transport: Transport) -> None:
+    fake.knobs.faults = [faults.status(404, body=b"no " * 1_000_000)]
+    answer = transport.request("GET", f"{fake.http}/v2/", limit=10_000_000)
+    assert (answer.status, len(answer.body)) == (404, 65536)
 
 
 def test_a_refusal_is_never_written_where_the_download_goes(

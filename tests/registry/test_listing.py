@@ -170,6 +170,7 @@ def test_a_page_that_is_no_list_is_an_error_and_not_an_empty_list(
         ('</b>; rel="next"', "https://h/b"),
         ("</b>;rel=next", "https://h/b"),
         ('<b?n=1&last=x,y>; rel="next"', "https://h/v2/b?n=1&last=x,y"),
+        ('<b?n=1;last=x>; rel="next"', "https://h/v2/b?n=1;last=x"),
         ('<https://h:443/b>; title="x"; rel="next"', "https://h:443/b"),
         ('</a>; rel="prev", </b>; rel="next"', "https://h/b"),
         ('</b>; rel="next", </a>; rel="prev"', "https://h/b"),

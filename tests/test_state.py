@@ -1,0 +1,187 @@
+"""What was read before: a cache that is never stale."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+from fractions import Fraction
+from pathlib import Path
+
+import pytest
+
+from indexer.channel.artifact import Fault, Place, Reading, Status
+from indexer.channel.record import Record
+from indexer.registry.content import Digest
+from indexer.state import Identity, Known, State, open_state
+from tests.channel.samples import record, sha256
+
+IDENTITY = Identity("oci://ghcr.io/acme", "forge", "1; none")
+SUBDIR = "noarch"
+
+
+@pytest.fixture
+def state(tmp_path: Path) -> Iterator[State]:
+    with open_state(tmp_path / "state", IDENTITY) as (opened, _):
+        yield opened
+
+
+def place(tag: str, repository: str = "alpha", subdir: str = SUBDIR) -> Place:
+    return Place(subdir, repository, tag)
+
+
+def put(
+    state: State,
+    where: Place,
+    *records: Record,
+    digest: str = "one",
+    status: Status = "indexed",
+    now: int = 100,
+) -> None:
+    state.put(where, Digest(sha256(digest)), status, Reading(records), now)
+
+
+def test_what_a_tag_led_to_is_remembered_with_its_records(state: State) -> None:
+    one, other = record(version="1.0"), record(version="2.0")
+    put(state, place("1.0-0"), one)
+    put(state, place("2.0-0"), other, digest="two")
+    assert state.tags(SUBDIR, "alpha") == {
+        "1.0-0": Known(Digest(sha256("one")), "indexed"),
+        "2.0-0": Known(Digest(sha256("two")), "indexed"),
+    }
+    assert state.records(SUBDIR, "alpha", "alpha") == {
+        one.file_name: one,
+        other.file_name: other,
+    }
+
+
+def test_subdirs_and_repositories_are_kept_apart(state: State) -> None:
+    put(state, place("1.0-0"), record())
+    put(state, place("1.0-0", subdir="linux-64"), record(), digest="two")
+    put(state, place("1.0-0", "beta"), record("beta"))
+    assert state.repositories(SUBDIR) == ["alpha", "beta"]
+    state.forget(place("1.0-0"))
+    assert state.tags(SUBDIR, "alpha") == {}
+    assert set(state.tags("linux-64", "alpha")) == {"1.0-0"}
+    assert set(state.tags(SUBDIR, "beta")) == {"1.0-0"}
+
+
+def test_two_names_that_share_a_repository_keep_their_own_records(state: State) -> None:
+    put(state, place("1.0-0", "zzz_x"), record("_x"))
+    put(state, place("2.0-0", "zzz_x"), record("zzz_x", "2.0"))
+    assert list(state.records(SUBDIR, "zzz_x", "_x")) == ["_x-1.0-h1_0.conda"]
+    assert list(state.names(SUBDIR)) == ["_x", "zzz_x"]
+
+
+def test_a_tag_that_moved_leaves_nothing_of_what_it_led_to(state: State) -> None:
+    put(state, place("1.0-0"), record(), record(end=".tar.bz2"))
+    put(state, place("1.0-0"), record(content="new"), digest="two")
+    records = state.records(SUBDIR, "alpha", "alpha")
+    assert [item.sha256 for item in records.values()] == [sha256("new")]
+
+
+def test_a_tag_that_vanished_takes_its_records_along(state: State) -> None:
+    put(state, place("1.0-0"), record())
+    state.forget(place("1.0-0"))
+    assert state.records(SUBDIR, "alpha", "alpha") == {}
+    assert state.repositories(SUBDIR) == []
+
+
+PUBLISHED = sha256("shard")
+CHANGING: dict[str, Callable[[State], None]] = {
+    "another build": lambda state: put(state, place("2.0-0"), record(version="2.0")),
+    "other bytes": lambda state: put(state, place("1.0-0"), record(content="x")),
+    "other metadata": lambda state: put(state, place("1.0-0"), record(license="GPL-2.0-only")),
+    "a format more": lambda state: put(state, place("1.0-0"), record(), record(end=".tar.bz2")),
+    "validation taken back": lambda state: put(state, place("1.0-0"), status="waiting"),
+    "a tag gone": lambda state: state.forget(place("1.0-0")),
+}
+KEEPING: dict[str, Callable[[State], None]] = {
+    "another manifest": lambda state: put(state, place("1.0-0"), record(), digest="two"),
+    "another look": lambda state: state.touch(place("1.0-0"), 500),
+    "another name": lambda state: put(state, place("1.0-0", "beta"), record("beta")),
+    "an unvalidated build": lambda state: put(state, place("2.0-0"), status="waiting"),
+    "a rejected build": lambda state: put(state, place("2.0-0"), status="rejected"),
+    "another subdir": lambda state: put(state, place("1.0-0", subdir="linux-64"), record()),
+    "an unknown tag gone": lambda state: state.forget(place("9.0-0")),
+}
+
+
+@pytest.mark.parametrize("event", CHANGING)
+def test_a_name_whose_records_change_is_published_no_more(state: State, event: str) -> None:
+    put(state, place("1.0-0"), record())
+    state.mark_published(SUBDIR, {"alpha": PUBLISHED})
+    CHANGING[event](state)
+    assert state.names(SUBDIR)["alpha"] is None
+
+
+@pytest.mark.parametrize("event", KEEPING)
+def test_a_name_whose_records_stay_stays_published(state: State, event: str) -> None:
+    put(state, place("1.0-0"), record())
+    state.mark_published(SUBDIR, {"alpha": PUBLISHED})
+    KEEPING[event](state)
+    assert state.names(SUBDIR)["alpha"] == PUBLISHED
+
+
+def test_a_name_is_forgotten_once_its_absence_is_published(state: State) -> None:
+    put(state, place("1.0-0"), record())
+    put(state, place("1.0-0", "beta"), record("beta"))
+    state.mark_published(SUBDIR, {"alpha": PUBLISHED, "beta": PUBLISHED})
+    state.forget(place("1.0-0"))
+    assert set(state.names(SUBDIR)) == {"alpha", "beta"}
+    state.mark_published(SUBDIR, {"alpha": None})
+    assert state.names(SUBDIR) == {"beta": PUBLISHED}
+
+
+def test_a_name_with_held_files_stays_to_be_looked_at(state: State) -> None:
+    put(state, place("1.0-0"), record())
+    state.mark_published(SUBDIR, {"alpha": None})
+    assert state.names(SUBDIR) == {"alpha": None}
+
+
+def test_every_artifact_has_its_turn_oldest_first(state: State) -> None:
+    for number in range(10):
+        put(state, place(f"{number}.0-0"), record(version=f"{number}.0"), now=100 - number)
+    seen: list[str] = []
+    for turn in range(5):
+        tags = sorted(state.due(SUBDIR, Fraction(1, 5))["alpha"])
+        assert len(tags) == 2
+        for tag in tags:
+            state.touch(place(tag), 200 + turn)
+        seen += tags
+    assert seen == [f"{number}.0-0" for number in (8, 9, 6, 7, 4, 5, 2, 3, 0, 1)]
+
+
+@pytest.mark.parametrize(
+    ("share", "count"),
+    [(Fraction(0), 0), (Fraction(1, 96), 1), (Fraction(1, 3), 4), (Fraction(1), 10)],
+)
+def test_the_share_is_rounded_up_so_that_few_artifacts_have_their_turn_too(
+    state: State, share: Fraction, count: int
+) -> None:
+    for number in range(10):
+        put(state, place(f"{number}.0-0", f"p{number % 3}"), record(f"p{number % 3}", f"{number}"))
+    assert sum(len(tags) for tags in state.due(SUBDIR, share).values()) == count
+
+
+def test_only_what_is_in_the_index_has_its_turn(state: State) -> None:
+    put(state, place("1.0-0"), status="waiting")
+    put(state, place("2.0-0"), status="rejected")
+    put(state, place("3.0-0", subdir="linux-64"), record())
+    assert state.due(SUBDIR, Fraction(1)) == {}
+
+
+def test_since_when_an_artifact_waits_survives_new_manifests(state: State) -> None:
+    put(state, place("1.0-0"), status="waiting", now=100)
+    put(state, place("1.0-0"), status="waiting", digest="two", now=900)
+    (told,) = state.waiting(SUBDIR)
+    assert (told.place, told.first_seen) == (place("1.0-0"), 100)
+    assert state.counts(SUBDIR) == {"waiting": 1}
+
+
+def test_faults_and_notes_are_told_in_every_run_until_they_are_mended(state: State) -> None:
+    reading = Reading((record(),), (Fault("no md5", "a.conda"),), ("odd",))
+    state.put(place("1.0-0"), Digest(sha256("x")), "indexed", reading, 100)
+    put(state, place("2.0-0"), record(version="2.0"))
+    (told,) = state.told(SUBDIR)
+    assert (told.faults, told.notes) == (reading.faults, reading.notes)
+    put(state, place("1.0-0"), record(), digest="mended")
+    assert list(state.told(SUBDIR)) == []
