@@ -7,28 +7,24 @@ names and not with the records; only names whose sums differ are looked at again
 from __future__ import annotations
 
 import hashlib
-import re
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import IO, Any, BinaryIO, cast
+from typing import Any
 
-import ijson
 import orjson
 
-from indexer.channel.index_json import against_fields
-from indexer.channel.record import encode, section_of
+from indexer.channel.record import encode
+from indexer.check.records import against_record, read_records, same_when_unpacked
 from indexer.errors import ContentError
 from indexer.published import Folder, Published, is_path, read_bytes
 from indexer.render import channeldata, history, repodata, shards
-from indexer.render.zstd import decompress, reader, zstd
+from indexer.render.zstd import decompress
 
 _MAX_SMALL = 256 * 1024 * 1024
 _MAX_PROBLEMS = 100
 _SHOWN = 10
-_HEX64 = re.compile(r"[0-9a-f]{64}")
-_HEX32 = re.compile(r"[0-9a-f]{32}")
 _THREADS = 8
 
 
@@ -156,7 +152,7 @@ class _Subdir:
         if plain is not None:
             forms[repodata.FILE_NAME] = self._read(repodata.FILE_NAME, plain)
             self._findings.records[self._subdir] = forms[repodata.FILE_NAME].count
-        if packed is not None and not (plain and _same_when_unpacked(plain, packed)):
+        if packed is not None and not (plain and same_when_unpacked(plain, packed)):
             forms[repodata.ZST_NAME] = self._read(repodata.ZST_NAME, packed)
         sharded = self._read_shards()
         if sharded is not None:
@@ -180,7 +176,9 @@ class _Subdir:
         form = _Form()
         seen = ""
         try:
-            for section, file_name, fields in _records(path, self._subdir, packed=".zst" in name):
+            for section, file_name, fields in read_records(
+                path, self._subdir, packed=".zst" in name
+            ):
                 if file_name == seen:
                     self._findings.add(self._where(name), f"{file_name} is there twice")
                 seen = file_name
@@ -259,128 +257,6 @@ class _Subdir:
                     f"holds other records than {first} ({other.count} and {one.count} in all), "
                     f"for {len(names)} names: {shown}",
                 )
-
-
-def against_record(section: str, file_name: str, fields: Mapping[str, Any]) -> Iterator[str]:
-    """What clients would miss in a record of repodata.json."""
-    for key in ("name", "version", "build"):
-        if not isinstance(fields.get(key), str):
-            yield f"no {key}"
-    for key in ("build_number", "size"):
-        if type(fields.get(key)) is not int or fields[key] < 0:
-            yield f"no {key}"
-    yield from _against_hashes(fields)
-    try:
-        if reason := against_fields(fields):
-            yield f"refused by a client's parser: {reason}"
-    except TypeError as error:
-        yield f"can't be encoded: {error}"
-    stem = f"{fields.get('name')}-{fields.get('version')}-{fields.get('build')}"
-    if file_name not in {f"{stem}.conda", f"{stem}.tar.bz2"}:
-        yield f"its file name isn't that of {stem[:200]}"
-    elif section != section_of(file_name):
-        yield f"is in section {section}"
-
-
-def _against_hashes(fields: Mapping[str, Any]) -> Iterator[str]:
-    for key, pattern in (("sha256", _HEX64), ("md5", _HEX32)):
-        value = fields.get(key)
-        if value is not None and not (isinstance(value, str) and pattern.fullmatch(value)):
-            yield f"{key} isn't one"
-    if fields.get("sha256") is None and fields.get("md5") is None:
-        yield "no hash at all"
-
-
-def _records(path: Path, subdir: str, *, packed: bool) -> Iterator[tuple[str, str, dict[str, Any]]]:
-    """Section, file name and fields of every record, whatever tool wrote the file."""
-    try:
-        with path.open("rb") as raw:
-            stream = _stream(raw, packed=packed)
-            yield from _own_records(stream, subdir)
-            return
-    except _OtherLayoutError:
-        pass
-    except (OSError, zstd.ZstdError, EOFError) as error:
-        raise ContentError(f"can't be read: {error}") from error
-    try:
-        yield from _foreign_records(path, subdir, packed=packed)
-    except (ijson.JSONError, OSError, zstd.ZstdError, EOFError, UnicodeError) as error:
-        raise ContentError(f"is not JSON: {error}") from error
-
-
-def _foreign_records(
-    path: Path, subdir: str, *, packed: bool
-) -> Iterator[tuple[str, str, dict[str, Any]]]:
-    """The same from another tool's layout, by a streaming parser, once for each section."""
-    with path.open("rb") as raw:
-        _check_shape(ijson.parse(_stream(raw, packed=packed)), subdir)
-    for section in repodata.SECTIONS:
-        with path.open("rb") as raw:
-            stream = _stream(raw, packed=packed)
-            for file_name, fields in ijson.kvitems(stream, section, use_float=True):
-                if not isinstance(fields, dict):
-                    raise ContentError(f"{file_name[:200]!r} is no record")
-                yield section, file_name, fields
-
-
-def _check_shape(events: Iterable[tuple[str, str, Any]], subdir: str) -> None:
-    """The whole document is an object, its sections are too, and it is of this subdir."""
-    for number, (prefix, event, value) in enumerate(events):
-        if number == 0 and event != "start_map":
-            raise ContentError("is no JSON object")
-        if prefix in repodata.SECTIONS and event not in {"start_map", "map_key", "end_map"}:
-            raise ContentError(f"{prefix} is no object")
-        if prefix == "info.subdir" and value != subdir:
-            raise ContentError(f"info.subdir is not {subdir}")
-
-
-class _OtherLayoutError(Exception):
-    """A repodata.json that isn't one record a line."""
-
-
-def _own_records(stream: IO[bytes], subdir: str) -> Iterator[tuple[str, str, dict[str, Any]]]:
-    try:
-        lines = repodata.Lines(stream)
-    except ContentError as error:
-        raise _OtherLayoutError from error
-    info = lines.info
-    if not isinstance(info, dict) or info.get("subdir") != subdir:
-        raise ContentError(f"info.subdir is not {subdir}")
-    for section in repodata.SECTIONS:
-        before = ""
-        for file_name, body in lines.section(section):
-            if file_name <= before:
-                raise ContentError(f"{file_name} is there twice, or out of order")
-            before = file_name
-            try:
-                fields = orjson.loads(body)
-            except orjson.JSONDecodeError as error:
-                raise ContentError(f"{file_name}: not JSON: {error}") from error
-            if not isinstance(fields, dict):
-                raise ContentError(f"{file_name}: no record")
-            yield section, file_name, fields
-    _, version = lines.rest()
-    if version != (2 if info.get("base_url") else 1):
-        raise ContentError("repodata_version must be 2 with a base_url, and 1 without")
-
-
-def _stream(raw: BinaryIO, *, packed: bool) -> IO[bytes]:
-    return cast("IO[bytes]", reader(raw)) if packed else raw
-
-
-def _same_when_unpacked(plain: Path, packed: Path) -> bool:
-    try:
-        with plain.open("rb") as one, packed.open("rb") as raw, reader(raw) as other:
-            while chunk := one.read(1 << 20):
-                rest = len(chunk)
-                while rest:
-                    piece = other.read(rest)
-                    if not piece or piece != chunk[len(chunk) - rest :][: len(piece)]:
-                        return False
-                    rest -= len(piece)
-            return not other.read(1)
-    except (OSError, zstd.ZstdError, EOFError):
-        return False
 
 
 def _in_order(
