@@ -33,8 +33,9 @@ def find_basic(host: str, environ: Mapping[str, str] | None = None) -> str | Non
     if user and password:
         return base64.b64encode(f"{user}:{password}".encode()).decode()
     folder = environ.get("DOCKER_CONFIG")
-    path = Path(folder) if folder else Path("~/.docker").expanduser()
+    path = Path(folder or "~/.docker")
     try:
+        path = path.expanduser()
         return _look_up(host, _read_config(path / "config.json"))
     except Exception as error:
         raise ConfigError(

@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import re
 from urllib.parse import urljoin
-
-from requests.utils import parse_header_links
 
 from indexer.errors import RegistryError
 from indexer.registry.transport import Answer, origin_of
+
+# requests' own parser cuts an address at a ";" within its brackets.
+_LINK = re.compile(r"""<([^>]*)>[^<]*?;\s*rel\s*=\s*["']?([^"';,<]*)""", re.IGNORECASE)
 
 
 def next_page(answer: Answer, url: str) -> str | None:
@@ -20,15 +22,14 @@ def next_page(answer: Answer, url: str) -> str | None:
     if header is None:
         return None
     try:
-        links = parse_header_links(header)
-        found = [link["url"] for link in links if "next" in link.get("rel", "").lower().split()]
+        found = [url for url, rel in _LINK.findall(header) if "next" in rel.lower().split()]
         target = urljoin(url, found[0]) if found else None
         if target is not None and origin_of(target) != origin_of(url):
             raise RegistryError(
                 f"The next page of {url} is said to be on another server: not followed. "
                 "The listing is incomplete."
             )
-    except (ValueError, KeyError) as error:
+    except ValueError as error:
         raise RegistryError(f"{url} answered with a Link that can't be read.") from error
     if target is None and "next" in header.lower():
         raise RegistryError(f"{url} answered with a Link that can't be read.")

@@ -119,7 +119,7 @@ class Transport:
         Raises RegistryError when no answer, or only 429 and 5xx, came within the retry
         time, and ContentError for a body longer than ``limit``.
         """
-        failing_since: float | None = None
+        start = self._clock.now()
         attempt = 0
         while True:
             self._wait_for_pause()
@@ -135,9 +135,7 @@ class Transport:
                 problem = f"answered {answer.status}"
                 delay = delay if asked is None else max(asked, delay)
                 self._hold_all(delay)
-            now = self._clock.now()
-            failing_since = now if failing_since is None else failing_since
-            if now + delay - failing_since > self._retry_for:
+            if self._clock.now() + delay - start > self._retry_for:
                 raise RegistryError(
                     f"{method} {_clean(url)}: {problem}, for {self._retry_for:g} seconds. "
                     "Try again later, or check the address and the network."
@@ -203,10 +201,8 @@ class Transport:
     def _take(
         self, response: requests.Response, limit: int, sink: IO[bytes] | None, start: float
     ) -> bytes:
-        if response.request.method == "HEAD" or response.status_code in _REDIRECTS:
-            # What a redirect says besides its target is nobody's business.
-            return b""
-        if response.status_code != 200:
+        if response.request.method == "HEAD" or response.status_code != 200:
+            # Read to its end, within bounds: a connection with an answer left on it is lost.
             return self._read_refusal(response, start + ANSWER_TIMEOUT)
         if sink is not None:
             sink.seek(0)
@@ -237,7 +233,7 @@ class Transport:
         # read1 gives what has arrived, so that a server that drips can't outlast the deadline.
         size = 0
         while chunk := response.raw.read1(65536, decode_content=True):
-            body.write(chunk)
+            _write(body, chunk)
             size += len(chunk)
             if size > limit:
                 raise ContentError(f"{_clean(response.url)} sent more than {limit} bytes")
@@ -253,6 +249,13 @@ _RETRIED_ERRORS = (
     urllib3.exceptions.HTTPError,
     ConnectionError,
 )
+
+
+def _write(body: IO[bytes], chunk: bytes) -> None:
+    try:
+        body.write(chunk)
+    except OSError as error:
+        raise ConfigError(f"A download can't be kept: {error.strerror}.") from error
 
 
 def _is_about_certificates(error: Exception) -> bool:
