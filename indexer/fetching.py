@@ -19,7 +19,7 @@ from indexer.channel.artifact import (
 )
 from indexer.channel.index_json import MAX_BYTES, parse_index_json
 from indexer.channel.policy import Policy
-from indexer.errors import ContentError, NotFoundError
+from indexer.errors import ContentError, NotFoundError, RegistryError
 from indexer.registry.base import Registry
 from indexer.registry.content import Digest, ImageIndex, ImageManifest, RawManifest, parse_manifest
 
@@ -71,6 +71,11 @@ class Fetcher:
             return _rejected(None, error)
         except ContentError as error:
             return _rejected(digest, error)
+        except RegistryError:
+            raise
+        except Exception as error:  # noqa: BLE001  one artifact must not stop a channel
+            text = f"a fault of cf-index, please report it: {type(error).__name__}: {error}"
+            return _rejected(digest, ContentError(text[:500]))
 
     def _understand(self, place: Place, repository: str, raw: RawManifest) -> Outcome:
         manifests = [m for m in self._leaves(repository, raw) if archive_layers(m)]

@@ -238,6 +238,7 @@ def test_a_bad_value_is_told_with_where_it_came_from(name: str, text: str, tmp_p
         *(("subdirs", value) for value in (1, [1], True)),
         *(("all", value) for value in (1, ["yes"])),
         *(("output", value) for value in (1, ["site"])),
+        *((key, " ") for key in ("registry", "channel", "output", "names", "status-key")),
         ("recheck", 0.5),
         ("strict", 1),
     ],
@@ -246,6 +247,11 @@ def test_a_value_of_another_type_in_the_file_is_told(key: str, value: Any, tmp_p
     file = write(tmp_path, **{key: value})
     with pytest.raises(ConfigError, match=f"{key} in {file}"):
         load(file=file)
+
+
+@pytest.mark.parametrize(("text", "share"), [("0%", 0), ("100%", 1), ("0.5%", 0.005)])
+def test_every_percentage_may_be_allowed_to_go(text: str, share: float) -> None:
+    assert load({"max_drop": text}).max_drop == share
 
 
 def test_a_password_in_an_address_is_not_repeated() -> None:

@@ -134,4 +134,8 @@ def test_a_borrowed_state_is_read_and_never_written(tmp_path: Path) -> None:
         put(state, place("2.0-0"), record(version="2.0"))
         state.commit()
     assert list(reopened(tmp_path)[0]) == ["1.0-0"]
+    with borrow_state(tmp_path, IDENTITY, fresh=True) as (state, _):
+        assert state.tags(SUBDIR, "alpha") == {}
+    with borrow_state(tmp_path, Identity("x", "y", "z")) as (state, _):
+        assert state.tags(SUBDIR, "alpha") == {}
     assert before[FILE] == (tmp_path / FILE).read_bytes()

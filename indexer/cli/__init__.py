@@ -37,7 +37,7 @@ def _explain(error: BaseException) -> tuple[int, str]:
         return 130, "Interrupted; what was read so far is kept, and the site is as it was."
     return 1, (
         f"A fault in cf-index: {type(error).__name__}: {error}\n"
-        "Run it again with --debug and report what it prints."
+        "Run it again as cf-index --debug ... and report what it prints."
     )
 
 

@@ -28,6 +28,7 @@ _ANONYMOUS_TOKENS = {"ghcr.io": "QQ=="}
 _DEFAULT_LIFE = 60.0
 _MARGIN = 10.0
 _MAX_TOKEN = 1024 * 1024
+_MAX_TOKENS = 1024
 
 
 @dataclass(frozen=True, slots=True)
@@ -70,13 +71,17 @@ class Authorizer:
             return f"Bearer {self._exchange(scope, realm)}"
         return f"Bearer {self._anonymous}" if self._anonymous else None
 
-    def answer(self, challenged: Answer, scope: str) -> bool:
-        """Take in a 401. True where trying again may help; raises DeniedError where it can't."""
+    def answer(self, challenged: Answer, scope: str, *, sent: str | None = None) -> bool:
+        """Take in a 401 to a request with ``sent`` as its Authorization.
+
+        True where trying again may help; raises DeniedError where it can't.
+        """
         challenge = challenged.headers.get("WWW-Authenticate", "")
         kind = challenge.partition(" ")[0].lower()
-        if kind == "basic" and self._basic and not self._wants_basic:
+        if kind == "basic" and self._basic:
+            # Another thread may have seen the challenge first: what counts is this request.
             self._wants_basic = True
-            return True
+            return sent != f"Basic {self._basic}"
         parsed = oras.auth.utils.parse_auth_header(challenge) if kind == "bearer" else None
         if parsed is None or parsed.realm is None:
             return False
@@ -110,6 +115,9 @@ class Authorizer:
         value, life = _read_token(answer)
         token = _Token(value, self._clock.now() + max(life - _MARGIN, life / 2))
         with self._lock:
+            if len(self._tokens) >= _MAX_TOKENS:
+                # There is one a repository, and each repository is read in one go.
+                self._tokens.clear()
             self._tokens[scope] = token
         return value
 

@@ -25,6 +25,8 @@ from indexer.registry.content import (
 )
 
 _REF_NAME = "org.opencontainers.image.ref.name"
+# Repositories are read in one go, a few at a time.
+_KEPT = 64
 _MAX_INDEX = 256 * 1024 * 1024
 
 
@@ -37,6 +39,8 @@ class LayoutRegistry:
         self.address = address
         self.requests = Requests()
         self._root = address.folder
+        # A layout's index.json is parsed once for all its tags, and again when it changes.
+        self._known: dict[str, tuple[object, dict[str, Descriptor]]] = {}
 
     def repositories(self) -> Iterator[str]:
         """Every folder below the root that holds an image layout."""
@@ -54,7 +58,7 @@ class LayoutRegistry:
     def tags(self, repository: str) -> list[str]:
         """The reference names in the layout's index.json."""
         self.requests.add("tags")
-        return [tag for tag, _ in self._references(repository)]
+        return list(self._references(repository))
 
     def manifest(self, repository: str, reference: str) -> RawManifest:
         """A manifest by tag or digest."""
@@ -62,10 +66,10 @@ class LayoutRegistry:
         if reference.startswith("sha256:"):
             digest, media_type = Digest.parse(reference), ""
         else:
-            found = [item for tag, item in self._references(repository) if tag == reference]
-            if not found:
+            found = self._references(repository).get(reference)
+            if found is None:
                 raise NotFoundError(f"{self._folder(repository)} has no tag {reference}.")
-            digest, media_type = found[0].digest, found[0].media_type
+            digest, media_type = found.digest, found.media_type
         return RawManifest(self._read(repository, digest, MAX_MANIFEST), media_type)
 
     def blob(self, repository: str, descriptor: Descriptor) -> bytes:
@@ -150,21 +154,36 @@ class LayoutRegistry:
             raise RegistryError(f"{path} holds no list of manifests; the layout is damaged.")
         return entries
 
-    def _references(self, repository: str) -> list[tuple[str, Descriptor]]:
+    def _references(self, repository: str) -> dict[str, Descriptor]:
         folder = self._folder(repository)
-        if not (folder / "index.json").is_file():
+        path = folder / "index.json"
+        try:
+            status = path.stat()
+        except OSError as error:
             if folder.is_dir() and (folder / "oci-layout").is_file():
-                return []
-            raise NotFoundError(f"{folder} is not an image layout.")
-        found = []
+                return {}
+            raise NotFoundError(f"{folder} is not an image layout.") from error
+        version = (status.st_mtime_ns, status.st_size, status.st_ino)
+        known = self._known.get(repository)
+        if known is None or known[0] != version:
+            known = (version, self._parse_references(repository))
+            while len(self._known) >= _KEPT:
+                # Another thread may have been faster; nothing is lost by that.
+                self._known.pop(next(iter(self._known)), None)
+            self._known[repository] = known
+        return known[1]
+
+    def _parse_references(self, repository: str) -> dict[str, Descriptor]:
+        found: dict[str, Descriptor] = {}
         for item in self._entries(repository):
             tag = _ref_name(item)
-            if tag is not None:
-                try:
-                    found.append((tag, parse_descriptor(item)))
-                except ContentError as error:
-                    path = folder / "index.json"
-                    raise RegistryError(f"{path}, tag {tag!r}: {error}.") from error
+            if tag is None:
+                continue
+            try:
+                found[tag] = parse_descriptor(item)
+            except ContentError as error:
+                path = self._folder(repository) / "index.json"
+                raise RegistryError(f"{path}, tag {tag!r}: {error}.") from error
         return found
 
 

@@ -25,7 +25,7 @@ from indexer.registry.content import (
     is_digest,
 )
 from indexer.registry.links import next_page
-from indexer.registry.transport import Answer, Transport
+from indexer.registry.transport import Answer, Transport, origin_of
 
 # One page: distribution refuses more than 1,000 names; tags are taken as they come.
 _PAGE = 1000
@@ -148,7 +148,10 @@ class RemoteRegistry:
             extra = {"Authorization": authorization} if authorization else {}
             self.requests.add(kind)
             answer = self._transport.request(method, url, headers=headers | extra, limit=limit)
-            if answer.status != 401 or not self._auth.answer(answer, scope):
+            if answer.status != 401 or origin_of(answer.url) != origin_of(url):
+                # Whoever a redirect leads to has no claim to our credentials.
+                break
+            if not self._auth.answer(answer, scope, sent=authorization):
                 break
         return answer
 

@@ -153,9 +153,9 @@ def supersede(
     for shard in replaced:
         if shard not in alive:
             waiting.setdefault(shard, until)
-    expired = sorted(shard for shard, time in waiting.items() if time <= rfc3339(now))
+    expired = {shard for shard, time in waiting.items() if time <= rfc3339(now)}
     stay = {shard: time for shard, time in sorted(waiting.items()) if shard not in expired}
-    return stay, expired
+    return stay, sorted(expired)
 
 
 def rfc3339(time: datetime) -> str:

@@ -22,6 +22,8 @@ from indexer.render.zstd import LEVEL, zstd
 FILE_NAME = "repodata.json"
 ZST_NAME = "repodata.json.zst"
 SECTIONS = ("packages", "packages.conda")
+# More than a record can have: index.json is bounded.
+_MAX_LINE = 4 * 1024 * 1024
 _FLUSH_AT = 1024 * 1024
 # Printable ASCII without quote and backslash: what a file name of ours can hold, and more.
 _FILE_NAME = re.compile(rb'"[ !#-\[\]-~]+')
@@ -121,7 +123,7 @@ class Lines:
 
     def __init__(self, file: IO[bytes]) -> None:
         self._file = file
-        if self._line() != b"{" or not (head := self._line()).startswith(b'"info":'):
+        if file.read(2) != b"{\n" or not (head := self._line()).startswith(b'"info":'):
             raise ContentError("not a repodata.json of one record a line")
         self.info = _parse(_but_comma(head.removeprefix(b'"info":')))
 
@@ -158,10 +160,10 @@ class Lines:
         return names, _parse(version.removeprefix(b'"repodata_version":'))
 
     def _line(self) -> bytes:
-        line = self._file.readline()
+        line = self._file.readline(_MAX_LINE)
         # An empty section is "{", a line break, an empty line and "}".
-        while line == b"\n":
-            line = self._file.readline()
+        if line == b"\n":
+            line = self._file.readline(_MAX_LINE)
         if not line.endswith(b"\n"):
             raise ContentError("repodata.json breaks off")
         return line[:-1]

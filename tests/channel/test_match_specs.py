@@ -37,12 +37,14 @@ TO_ADDRESSES = [
     "https://example.invalid/channel::a",
     "a[channel='https://example.invalid/channel']",
 ]
-# rattler's lenient parser, which is what checks them, swallows these. conda's own refuses all but
-# the second. In the first two libsolv finds no name (it takes the text after the last colon, and
-# no space before it), and mamba, which reads shards by it, then gives up on the whole request.
+# rattler's lenient parser swallows these. conda's own refuses all but the first two. In the first
+# three libsolv finds no name (it takes the text after the last colon, and no space before it),
+# and mamba, which reads shards by it, then gives up on the whole request.
 SWALLOWED = [
-    " python",
     "python # note: y",
+    'python[license="x: y"]',
+    " python",
+    "python * ^(a+)+$",
     "-",
     "..",
     "a 1;",
@@ -52,6 +54,13 @@ SWALLOWED = [
     "a *)",
     "a 1,2;",
     "a b/c",
+    "a 1<",
+    "a a~",
+    "a *-,",
+    "a *$",
+    "a a!",
+    "1--",
+    "a[namespace=x]",
 ]
 
 

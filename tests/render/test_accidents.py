@@ -8,13 +8,21 @@ from demo.packages import build
 from indexer.render import history
 from tests.support.rig import Rig
 
-# Each of these is let in; together they make a shard of more than 16 MiB, which conda won't read.
-LARGE = {"unknown": "x" * (1024 * 1024 - 2_000)}
+# Each is let in; together they make a shard of more than 16 MiB, which conda won't read. Floats
+# are four characters of JSON, and nine bytes of msgpack.
+LARGE: dict[str, tuple[int, object]] = {
+    "text": (17, "x" * (1024 * 1024 - 2_000)),
+    "floats": (19, [0.5] * 100_000),
+}
 
 
-def test_one_package_whose_shard_no_client_reads_does_not_stop_the_channel(rig: Rig) -> None:
-    for number in range(17):
-        rig.push(build("large", build=str(number), extra_index=LARGE))
+@pytest.mark.parametrize("kind", LARGE)
+def test_one_package_whose_shard_no_client_reads_does_not_stop_the_channel(
+    rig: Rig, kind: str
+) -> None:
+    count, value = LARGE[kind]
+    for number in range(count):
+        rig.push(build("large", build=str(number), extra_index={"unknown": value}))
     rig.push(build("alpha"))
 
     report = rig.rebuild()

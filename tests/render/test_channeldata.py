@@ -76,7 +76,13 @@ def test_fields_that_nobody_said_are_left_out_not_null() -> None:
 
 @pytest.mark.parametrize(
     ("timestamp", "seconds"),
-    [(1_700_000_000_999, 1_700_000_000), (0, 0), (1_604_417_213, 1_604_417_213)],
+    [
+        (1_700_000_000_999, 1_700_000_000),
+        (0, 0),
+        (1_604_417_213, 1_604_417_213),
+        (253_402_300_799, 253_402_300_799),
+        (253_402_300_800, 253_402_300),
+    ],
 )
 def test_the_time_is_in_seconds_whichever_unit_the_package_used(
     timestamp: int, seconds: int

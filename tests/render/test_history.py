@@ -65,6 +65,7 @@ def test_no_shard_that_is_in_the_index_is_ever_deleted(
     assert not set(expired) & current
     assert not set(expired) & set(stay)
     assert set(stay) | set(expired) == (set(before) | replaced) - current
+    assert (list(stay), expired) == (sorted(stay), sorted(expired))
     assert all(time > history.rfc3339(NOW) for time in stay.values())
 
 

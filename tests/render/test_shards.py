@@ -109,6 +109,9 @@ INFO = {"base_url": "", "shards_base_url": "", "subdir": "noarch"}
         {"info": {**INFO, "base_url": None}},
         {"info": {**INFO, "subdir": b"noarch"}},
         {"info": {"base_url": "", "subdir": "noarch"}},
+        {"info": {**INFO, "created_at": 1_700_000_000}},
+        {"info": {**INFO, "created_at": "2026-11-01"}},
+        {"info": {**INFO, "created_at": "2026-11-01T12:00:00"}},
         {"shards": None},
         {"shards": ["alpha"]},
         {"shards": {"alpha": sha256("a")}},
@@ -120,6 +123,13 @@ INFO = {"base_url": "", "shards_base_url": "", "subdir": "noarch"}
 def test_an_index_that_clients_could_not_read_is_refused(changes: dict[str, Any]) -> None:
     with pytest.raises(ContentError):
         shards.unpack_index(changed_index(**changes))
+
+
+@pytest.mark.parametrize(
+    "time", [None, "2026-11-01T12:00:00Z", "2026-11-01T12:00:00.123456789+01:00"]
+)
+def test_an_index_with_a_time_that_clients_read_is_read(time: str | None) -> None:
+    shards.unpack_index(changed_index(info={**INFO, "created_at": time}))
 
 
 def changed_record(**changes: Any) -> bytes:
