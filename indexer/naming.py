@@ -3,8 +3,7 @@
 from __future__ import annotations
 
 import sys
-from collections.abc import Iterator, Mapping
-from contextlib import contextmanager
+from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from fnmatch import fnmatchcase
 from pathlib import Path
@@ -27,6 +26,24 @@ def is_selected(config: Config, name: str) -> bool:
     return not patterns or any(fnmatchcase(name, pattern) for pattern in patterns)
 
 
+def is_repository_selected(config: Config, repository: str) -> bool:
+    """The same by a repository's last component."""
+    return any(is_selected(config, name) for name in codec.possible_names(repository))
+
+
+def read_names_file(path: str | None) -> tuple[str, ...] | None:
+    """The lines of a names file (``-`` is stdin); None where there is none to read."""
+    if path is None:
+        return None
+    try:
+        if path == "-":
+            return tuple(sys.stdin)
+        with Path(path).open(encoding="utf-8") as file:
+            return tuple(file)
+    except (OSError, UnicodeDecodeError) as error:
+        raise ConfigError(f"The names file {path} can't be read: {error}.") from error
+
+
 @dataclass(frozen=True, slots=True)
 class Names:
     """Finds the names of the channel's packages."""
@@ -35,6 +52,7 @@ class Names:
     registry: Registry
     transport: Transport
     environ: Mapping[str, str]
+    lines: tuple[str, ...] | None = None
 
     def find(self, previous: Previous) -> sources.Listing:
         """The repositories to read, by subdir.
@@ -58,7 +76,7 @@ class Names:
             found.setdefault(subdir, ())
         if self.config.packages:
             found = {
-                subdir: tuple(filter(self._is_selected_repository, repositories))
+                subdir: tuple(r for r in repositories if is_repository_selected(self.config, r))
                 for subdir, repositories in found.items()
             }
         return replace(listing, repositories=found, notes=tuple(notes))
@@ -69,9 +87,8 @@ class Names:
             config.channel, config.subdirs, SUBDIR, frozenset({codec.REPODATA_REPOSITORY})
         )
         subdirs = config.subdirs or tuple(previous.subdirs())
-        if config.names is not None:
-            with _lines_of(config.names) as lines:
-                return sources.from_lines(lines, channel, codec.repository_name)
+        if self.lines is not None:
+            return sources.from_lines(self.lines, channel, codec.repository_name)
         if subdirs and config.packages and not any(map(_is_glob, config.packages)):
             # Whole names need no listing: a dispatched run asks for nothing else.
             spelt = tuple(sorted({codec.repository_name(name) for name in config.packages}))
@@ -91,21 +108,6 @@ class Names:
                 ) from error
             return sources.from_previous(known, [str(error)])
 
-    def _is_selected_repository(self, repository: str) -> bool:
-        return any(is_selected(self.config, name) for name in codec.possible_names(repository))
-
 
 def _is_glob(pattern: str) -> bool:
     return bool(set("*?[") & set(pattern))
-
-
-@contextmanager
-def _lines_of(path: str) -> Iterator[Iterator[str]]:
-    if path == "-":
-        yield iter(sys.stdin)
-        return
-    try:
-        with Path(path).open(encoding="utf-8") as file:
-            yield iter(file)
-    except (OSError, UnicodeDecodeError) as error:
-        raise ConfigError(f"The names file {path} can't be read: {error}.") from error

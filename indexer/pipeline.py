@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import shutil
 import sqlite3
+import tempfile
 import time
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import ExitStack, contextmanager
@@ -20,8 +21,8 @@ from indexer.channel.plan import Count, Guard, matches
 from indexer.channel.record import Record
 from indexer.check import check_channel
 from indexer.config import Config
-from indexer.errors import CfIndexError, ConfigError
-from indexer.naming import Names, is_selected
+from indexer.errors import CfIndexError, ConfigError, GuardError
+from indexer.naming import Names, is_repository_selected, is_selected, read_names_file
 from indexer.planning import Rules, SubdirPlan, plan_subdir
 from indexer.previous import Previous, load_previous, restore
 from indexer.publish import Output, open_output, replace_file
@@ -29,11 +30,12 @@ from indexer.published import Folder, Website
 from indexer.reading import Reader, Selection, Tally
 from indexer.registry import Registry, Transport, open_registry
 from indexer.registry.content import Digest
+from indexer.registry.names import Listing
 from indexer.render import history, pages
 from indexer.report import Progress, Report
 from indexer.site import Look, expire, write_channel, write_subdir
 from indexer.spool import Spool
-from indexer.state import Identity, State, borrow_state, open_state, set_aside
+from indexer.state import Identity, State, borrow_state, open_state
 from indexer.telling import tell
 
 # Goes up when the same registry content makes other records: what is remembered is read anew.
@@ -67,16 +69,16 @@ def rebuild(config: Config, run: Run) -> Report:
 
     Raises ConfigError, RegistryError or GuardError; the published site is then as it was.
     """
+    lines = read_names_file(config.names)
     try:
-        return _Rebuild(config, run).go()
+        return _Rebuild(config, run, lines).go(fresh=config.full)
     except sqlite3.DatabaseError as error:
-        if (error.sqlite_errorcode & 0xFF) not in _DAMAGED:
+        if (getattr(error, "sqlite_errorcode", 0) & 0xFF) not in _DAMAGED:
             raise ConfigError(
                 f"The state in {config.state}, or a temporary file, can't be used: {error}."
             ) from error
         # A state file that opens may still be damaged inside. It is a cache: begin again.
-        set_aside(config.state / "state.sqlite")
-        report = _Rebuild(config, run).go()
+        report = _Rebuild(config, run, lines).go(fresh=True)
         report.notes.append(f"the state was damaged ({error}); everything was read again")
         return report
 
@@ -84,9 +86,10 @@ def rebuild(config: Config, run: Run) -> Report:
 class _Rebuild:
     """One run, stage by stage."""
 
-    def __init__(self, config: Config, run: Run) -> None:
+    def __init__(self, config: Config, run: Run, names: tuple[str, ...] | None) -> None:
         self._config = config
         self._run = run
+        self._names = names
         self._transport = Transport(jobs=config.jobs, retry_for=config.retry_for)
         self._registry: Registry = open_registry(config.registry, self._transport)
         self._look = look_of(config)
@@ -99,9 +102,10 @@ class _Rebuild:
             output=str(config.output),
         )
 
-    def go(self) -> Report:
+    def go(self, *, fresh: bool) -> Report:
+        """Do it. ``fresh`` reads everything anew."""
         try:
-            self._go()
+            self._go(fresh=fresh)
         except CfIndexError as error:
             self._report.outcome = f"failed: {error}"
             self._report.requests = self._registry.requests.as_dict()
@@ -109,42 +113,49 @@ class _Rebuild:
             raise
         return self._report
 
-    def _go(self) -> None:
+    def _go(self, *, fresh: bool) -> None:
         config, report = self._config, self._report
         identity = Identity(str(config.registry), config.channel, f"{RULES}; {config.policy}")
         with ExitStack() as stack:
             stack.callback(self._transport.close)
-            output = stack.enter_context(open_output(config.output, only_look=config.dry_run))
+            apart = [path for path in (config.state, config.registry.folder) if path is not None]
+            output = stack.enter_context(
+                open_output(config.output, only_look=config.dry_run, apart_from=apart)
+            )
             opened = borrow_state if config.dry_run else open_state
-            state, why = stack.enter_context(opened(config.state, identity, fresh=config.full))
+            state, why = stack.enter_context(opened(config.state, identity, fresh=fresh))
             if why:
                 report.notes.append(f"the state was set aside: {why}")
             if self._look.base_url is None:
                 report.notes.append(_NO_BASE_URL)
             with self._timed("previous"):
                 previous = self._previous(output, stack)
+                self._check_previous(previous, output, state)
             with self._timed("names"):
-                names = Names(config, self._registry, self._transport, self._run.environ)
+                names = Names(
+                    config, self._registry, self._transport, self._run.environ, self._names
+                )
                 listing = names.find(previous)
                 report.names_from, report.notes = listing.source, [*report.notes, *listing.notes]
             with self._timed("reading"):
                 listed = listing.repositories
-                tallies = self._read(state, previous, listed)
+                tallies = self._read(state, previous, listing)
             with self._timed("planning"):
                 plans = self._plan(state, previous, list(tallies))
+                mending = self._plan_mending(state, previous, set(tallies))
             if "noarch" not in {*tallies, *previous.subdirs()}:
                 # Clients ask every channel for it; CEP 26 has it always there.
                 plans.append(SubdirPlan("noarch", Spool(), Count(), {}, {}, rewrites=True))
                 tallies["noarch"] = Tally()
-            for plan in plans:
+            for plan in [*plans, *mending]:
                 stack.callback(plan.spool.close)
             tell(report, state, tallies, plans)
             guard = Guard(config.max_drop, config.allow_drop)
             guard.raise_if_unsafe(
-                {plan.subdir: plan.count for plan in plans},
+                {plan.subdir: plan.count for plan in [*plans, *mending]},
                 unlisted=[] if config.packages else [s for s, found in listed.items() if not found],
             )
-            self._publish(output, state, previous, plans)
+            self._publish(output, state, previous, [*plans, *mending])
             report.requests = self._registry.requests.as_dict()
 
     def _previous(self, output: Output, stack: ExitStack) -> Previous:
@@ -152,7 +163,10 @@ class _Rebuild:
         if location is None:
             previous = load_previous(output.folder)
         elif location.startswith(("http://", "https://")):
-            scratch = output.folder.with_name(f".{output.folder.name}.previous")
+            scratch = output.scratch
+            if self._config.dry_run:
+                # Another run may be using the scratch folder beside the output.
+                scratch = Path(stack.enter_context(tempfile.TemporaryDirectory()))
             stack.callback(shutil.rmtree, scratch, ignore_errors=True)
             scratch.mkdir(parents=True, exist_ok=True)
             website = Website(location, self._transport, scratch)
@@ -162,19 +176,28 @@ class _Rebuild:
         else:
             previous = load_previous(Path(location).absolute())
         self._report.notes += previous.notes
-        snapshot = previous.snapshot
-        if snapshot and (snapshot.registry, snapshot.channel) != (
-            str(self._config.registry),
-            self._config.channel,
-        ):
-            self._report.notes.append(
-                f"the previous index was made from {snapshot.registry}, channel {snapshot.channel}"
-            )
         return previous
 
-    def _read(
-        self, state: State, previous: Previous, listed: Mapping[str, tuple[str, ...]]
-    ) -> dict[str, Tally]:
+    def _check_previous(self, previous: Previous, output: Output, state: State) -> None:
+        """Refuse what would silently begin a channel anew, or mix two."""
+        config, snapshot = self._config, previous.snapshot
+        if config.allow_drop:
+            return
+        begun = (output.folder / history.SNAPSHOT).is_file() or state.has_published()
+        if config.previous is not None and previous.folder is None and begun:
+            raise GuardError(
+                f"There is no site at --previous {config.previous}, but one was published before: "
+                "its entry times and history would be lost. Mend the address, or say --allow-drop."
+            )
+        here = (str(config.registry), config.channel)
+        if snapshot and (snapshot.registry, snapshot.channel) != here:
+            raise GuardError(
+                f"The previous index was made from {snapshot.registry}, channel "
+                f"{snapshot.channel}. If the channel has moved, say --allow-drop; if not, name "
+                "another output."
+            )
+
+    def _read(self, state: State, previous: Previous, listing: Listing) -> dict[str, Tally]:
         progress = self._run.progress
         reader = Reader(
             self._registry,
@@ -186,7 +209,7 @@ class _Rebuild:
             advance=progress.step,
         )
         tallies = {}
-        for subdir, repositories in listed.items():
+        for subdir, repositories in listing.repositories.items():
             progress.begin(f"Reading {subdir}", len(repositories))
             published = previous.subdir(subdir).shards
             named = bool(self._config.packages)
@@ -199,8 +222,9 @@ class _Rebuild:
                 named=named,
             )
             tallies[subdir] = reader.read(selection)
-            if not named:
-                reader.forget_others(subdir, set(repositories))
+            reader.forget_others(
+                subdir, set(repositories), lambda name: is_repository_selected(self._config, name)
+            )
             progress.end()
         return tallies
 
@@ -222,10 +246,23 @@ class _Rebuild:
                 may_change=lambda file: any(matches(p, file) for p in config.allow_changed),
                 blob_stays=blob_stays(subdir),
                 selected=lambda name: is_selected(config, name),
+                allow_drop=config.allow_drop,
             )
             plans.append(plan_subdir(previous.subdir(subdir), state, rules))
             self._run.progress.end()
         return plans
+
+    def _plan_mending(self, state: State, previous: Previous, read: set[str]) -> list[SubdirPlan]:
+        """Plans for subdirs that aren't read, but whose files the channel's can't be made of."""
+        rules = Rules(
+            now=0,
+            may_change=lambda _: False,
+            blob_stays=lambda *_: True,
+            selected=lambda _: False,
+            allow_drop=self._config.allow_drop,
+        )
+        subdirs = [previous.subdir(name) for name in previous.subdirs() if name not in read]
+        return [plan_subdir(subdir, state, rules) for subdir in subdirs if not subdir.looks_whole()]
 
     def _publish(
         self, output: Output, state: State, previous: Previous, plans: list[SubdirPlan]

@@ -6,19 +6,20 @@ Names whose remembered content is the published one aren't looked at: cost follo
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 
 from indexer.channel import codec
-from indexer.channel.plan import Count, Held, NamePlan, as_before, plan_name
+from indexer.channel.plan import Count, Held, NamePlan, fit, plan_name
 from indexer.channel.record import Record
-from indexer.previous import PreviousSubdir
+from indexer.errors import ContentError, GuardError
+from indexer.previous import PreviousSubdir, PublishedRecords
 from indexer.render import shards, summary, zstd
 from indexer.spool import Spool
 from indexer.state import State
 
-# msgpack is a little shorter than JSON, so a shard of these stays below what clients read.
-_MAX_BODIES = shards.MAX_SHARD
+# JSON is at least a third as long as msgpack: below this nothing needs to be measured.
+_SURELY_FITS = shards.MAX_SHARD // 3
 
 
 @dataclass(slots=True)
@@ -28,8 +29,7 @@ class SubdirPlan:
     ``shards`` are all shard hashes (hex) by name as they will be, ``replaced`` those that no
     longer are, ``summaries`` all names' summaries. ``rewrites`` says that the spool holds every
     record, not only changes. ``published`` are the names to be remembered as published;
-    ``oversize`` those whose records (bytes of JSON) no client would read, which stay as they
-    were.
+    ``oversize`` are files that would make their name's shard larger than clients read.
     """
 
     subdir: str
@@ -41,7 +41,7 @@ class SubdirPlan:
     replaced: list[str] = field(default_factory=list)
     held: list[Held] = field(default_factory=list)
     published: dict[str, str | None] = field(default_factory=dict)
-    oversize: dict[str, int] = field(default_factory=dict)
+    oversize: dict[str, tuple[str, ...]] = field(default_factory=dict)
 
 
 @dataclass(frozen=True, slots=True)
@@ -52,42 +52,79 @@ class Rules:
     may_change: Callable[[str], bool]
     blob_stays: Callable[[str, Record], bool]
     selected: Callable[[str], bool]
+    allow_drop: bool = False
 
 
 def plan_subdir(previous: PreviousSubdir, state: State, rules: Rules) -> SubdirPlan:
-    """Plan one subdir; changes nothing."""
-    subdir = previous.subdir
-    known = state.names(subdir)
-    unclean = [
+    """Plan one subdir; changes nothing.
+
+    Raises GuardError where what was published can't be known any more.
+    """
+    published = PublishedRecords(previous)
+    if published.is_lost() and not rules.allow_drop:
+        raise GuardError(
+            f"The previous index of {previous.subdir} in {previous.folder} is damaged: neither its "
+            "shards nor its repodata.json can be read. Put a sound copy there, name one by "
+            "--previous, or begin anew by --allow-drop."
+        )
+    known = state.names(previous.subdir)
+    every = sorted(published.names() | known.keys())
+    unsound = previous.unsound_shards(thorough=False)
+    chosen = [
         name
-        for name in sorted(previous.shards.keys() | known.keys())
-        if known.get(name) is None or known[name] != previous.shards.get(name)
+        for name in every
+        if name in unsound or (rules.selected(name) and not _is_clean(name, known, previous.shards))
     ]
-    chosen = [name for name in unclean if rules.selected(name)]
     # Building upon files that aren't what they should be would carry the damage on.
-    rewrites = not (previous.is_whole() if chosen else previous.looks_whole())
-    names: Iterable[str] = sorted(previous.shards.keys() | known.keys()) if rewrites else chosen
-    before = 0 if rewrites or previous.entry is None else previous.entry.records
+    whole = previous.looks_whole()
+    if chosen and whole:
+        whole = previous.is_whole() and not previous.unsound_shards(thorough=True)
+    summaries = _summaries(previous) if whole and not unsound else None
     plan = SubdirPlan(
-        subdir=subdir,
+        subdir=previous.subdir,
         spool=Spool(),
-        count=Count(before=before),
+        count=Count(before=previous.entry.records if previous.entry else 0),
         shards=dict(previous.shards),
-        summaries={} if rewrites else previous.summaries(),
-        rewrites=rewrites,
+        summaries=summaries or {},
+        rewrites=summaries is None,
     )
-    for name in names:
-        _plan_name(plan, name, previous, state, rules)
+    found = sum(
+        _plan_name(plan, name, published, state, rules) for name in _names(plan, every, chosen)
+    )
+    if plan.rewrites:
+        # What damage took is counted as gone: the guard has to know of it.
+        plan.count.before = max(plan.count.before, found)
+        plan.count.removed += plan.count.before - found
     return plan
 
 
+def _names(plan: SubdirPlan, every: list[str], chosen: list[str]) -> list[str]:
+    return every if plan.rewrites else chosen
+
+
+def _is_clean(name: str, known: Mapping[str, str | None], published: Mapping[str, str]) -> bool:
+    return known.get(name) is not None and known[name] == published.get(name)
+
+
+def _summaries(previous: PreviousSubdir) -> dict[str, summary.NameSummary] | None:
+    try:
+        return previous.summaries()
+    except ContentError:
+        return None
+
+
 def _plan_name(
-    plan: SubdirPlan, name: str, previous: PreviousSubdir, state: State, rules: Rules
-) -> None:
+    plan: SubdirPlan, name: str, published: PublishedRecords, state: State, rules: Rules
+) -> int:
+    """Plan one name; gives how many records it had."""
     repository = codec.repository_name(name)
-    shard = previous.shard(name)
-    packed, before = shard or (b"", {})
+    packed, before = published.of(name)
     stays = not rules.selected(name)
+    if stays and not before and name in published.names() and not rules.allow_drop:
+        raise GuardError(
+            f"The published records of {name} in {plan.subdir} can't be read any more, and this "
+            "run isn't to read them anew. Run it without --package."
+        )
     after = before if stays else state.records(plan.subdir, repository, name)
     result = plan_name(
         before,
@@ -96,13 +133,11 @@ def _plan_name(
         may_change=rules.may_change,
         blob_stays=lambda record: rules.blob_stays(repository, record),
     )
-    size = sum(len(record.body) for record in result.records.values())
-    if size > _MAX_BODIES:
-        # No client would read its shard: one name must not stop the whole channel.
-        plan.oversize[name] = size
-        result = as_before(before)
-    if plan.rewrites:
-        plan.count.before += len(before)
+    if sum(len(record.body) for record in result.records.values()) > _SURELY_FITS:
+        # No client would read a larger shard: one name must not stop the whole channel.
+        result, left_out = fit(result, before, size_of=shards.packed_size, limit=shards.MAX_SHARD)
+        if left_out:
+            plan.oversize[name] = left_out
     plan.count.add(result)
     for change in result.changes:
         if change.kind != "kept" or (plan.rewrites and change.record is not None):
@@ -112,6 +147,7 @@ def _plan_name(
     if not stays:
         waits = result.held or name in plan.oversize
         plan.published[name] = None if waits else plan.shards.get(name)
+    return len(before)
 
 
 def _plan_shard(plan: SubdirPlan, name: str, old: bytes, result: NamePlan) -> None:

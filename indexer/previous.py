@@ -10,12 +10,15 @@ from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field
 from pathlib import Path
 
+import orjson
+
 from indexer.channel.record import Record
 from indexer.check import sha256_of
 from indexer.errors import ContentError, RegistryError
 from indexer.published import Folder, Published, Website, is_path, read_bytes
 from indexer.render import history, repodata, shards, summary
 from indexer.render.zstd import decompress
+from indexer.spool import RecordStore
 
 _MAX_SNAPSHOT = 256 * 1024 * 1024
 _THREADS = 16
@@ -23,25 +26,58 @@ _THREADS = 16
 
 @dataclass(frozen=True, slots=True)
 class PreviousSubdir:
-    """One subdir of the previous site; ``entry`` is None where its snapshot can't be trusted."""
+    """One subdir of the previous site.
+
+    ``shards`` are empty where the shard index can't be trusted; ``entry`` is None where the
+    snapshot can't. ``exists`` says that something of it is there, sound or not.
+    """
 
     folder: Path
     subdir: str
     shards: Mapping[str, str] = field(default_factory=dict)
     entry: history.SubdirEntry | None = None
+    exists: bool = False
 
     def is_whole(self) -> bool:
         """Whether its files are those that its snapshot lists, so that they can be built upon."""
-        return self.entry is not None and all(
-            (path := self.folder / name).is_file() and sha256_of(path) == expected.sha256
-            for name, expected in self.entry.files.items()
-        )
+        return self.entry is not None and all(map(self._has, self.entry.files))
 
     def looks_whole(self) -> bool:
         """The same by sizes alone: cheap enough for every run."""
         return self.entry is not None and all(
             (path := self.folder / name).is_file() and path.stat().st_size == expected.size
             for name, expected in self.entry.files.items()
+        )
+
+    def unsound_shards(self, *, thorough: bool) -> set[str]:
+        """Names whose shard is missing or, looked at thoroughly, isn't what the index says."""
+        folder = self.folder / self.subdir / shards.FOLDER
+        return {
+            name
+            for name, digest in self.shards.items()
+            if not (path := folder / f"{digest}{shards.SUFFIX}").is_file()
+            or (thorough and sha256_of(path) != digest)
+        }
+
+    def summaries(self) -> dict[str, summary.NameSummary]:
+        """The names' summaries. Raises ContentError where they can't be read."""
+        path = self.folder / history.FOLDER / self.subdir / summary.FILE_NAME
+        try:
+            return summary.decode_summaries(path.read_bytes())
+        except OSError as error:
+            raise ContentError(f"{path} can't be read: {error.strerror}") from error
+
+    @property
+    def repodata(self) -> Path:
+        """Its repodata.json."""
+        return self.folder / self.subdir / repodata.FILE_NAME
+
+    def _has(self, name: str) -> bool:
+        path = self.folder / name
+        return (
+            self.entry is not None
+            and path.is_file()
+            and sha256_of(path) == self.entry.files[name].sha256
         )
 
     def shard(self, name: str) -> tuple[bytes, dict[str, Record]] | None:
@@ -59,15 +95,63 @@ class PreviousSubdir:
         except ContentError:
             return None
 
-    def summaries(self) -> dict[str, summary.NameSummary]:
-        """The names' summaries. Raises ContentError where they can't be read."""
-        path = self.folder / history.FOLDER / self.subdir / summary.FILE_NAME
-        return summary.decode_summaries(path.read_bytes()) if path.is_file() else {}
+    def load_store(self) -> RecordStore | None:
+        """All records from repodata.json; None where that can't be relied on either."""
+        name = f"{self.subdir}/{repodata.FILE_NAME}"
+        if not self.repodata.is_file() or (self.entry is not None and not self._has(name)):
+            return None
+        store = RecordStore()
+        try:
+            with self.repodata.open("rb") as file:
+                lines = repodata.Lines(file)
+                for section in repodata.SECTIONS:
+                    for file_name, body in lines.section(section):
+                        store.add(Record.make(file_name, orjson.loads(body)))
+                lines.rest()
+        except (ContentError, KeyError, TypeError, orjson.JSONDecodeError):
+            return None
+        return store
 
-    @property
-    def repodata(self) -> Path:
-        """Its repodata.json."""
-        return self.folder / self.subdir / repodata.FILE_NAME
+
+class PublishedRecords:
+    """A subdir's records as they were published: from its shards, else from repodata.json."""
+
+    def __init__(self, previous: PreviousSubdir) -> None:
+        self._previous = previous
+        self._store: RecordStore | None = None
+        self._asked = False
+        self._names: set[str] | None = None
+
+    def names(self) -> set[str]:
+        """Every name that was published, as far as it can be known."""
+        if self._names is None:
+            self._names = set(self._previous.shards)
+            if not self._names and self._previous.exists and (store := self._fallback()):
+                self._names = set(store.names())
+        return self._names
+
+    def of(self, name: str) -> tuple[bytes, dict[str, Record]]:
+        """A name's shard before compression (empty where there is none) and its records."""
+        found = self._previous.shard(name)
+        if found is not None:
+            return found
+        store = self._fallback() if self._previous.exists else None
+        return b"", store.records(name) if store else {}
+
+    def is_lost(self) -> bool:
+        """Whether there was something, and neither form nor snapshot can tell what."""
+        previous = self._previous
+        return (
+            previous.exists
+            and previous.entry is None
+            and not previous.shards
+            and self._fallback() is None
+        )
+
+    def _fallback(self) -> RecordStore | None:
+        if not self._asked:
+            self._asked, self._store = True, self._previous.load_store()
+        return self._store
 
 
 @dataclass(frozen=True, slots=True)
@@ -79,8 +163,13 @@ class Previous:
     notes: tuple[str, ...] = ()
 
     def subdirs(self) -> list[str]:
-        """The subdirs it has."""
-        return sorted(self.snapshot.subdirs) if self.snapshot else []
+        """The subdirs it has; by its folders where the snapshot can't be read."""
+        if self.snapshot is not None:
+            return sorted(self.snapshot.subdirs)
+        if self.folder is None:
+            return []
+        files = (*self.folder.glob("*/repodata.json"), *self.folder.glob(f"*/{shards.INDEX_NAME}"))
+        return sorted({path.parent.name for path in files if is_path(path.parent.name)})
 
     def subdir(self, subdir: str) -> PreviousSubdir:
         """What it has of one subdir, which may be nothing."""
@@ -88,11 +177,14 @@ class Previous:
             return PreviousSubdir(Path(), subdir)
         entry = self.snapshot.subdirs.get(subdir) if self.snapshot else None
         path = self.folder / subdir / shards.INDEX_NAME
-        try:
-            _, hashes = shards.unpack_index(path.read_bytes()) if path.is_file() else ({}, {})
-        except ContentError:
-            return PreviousSubdir(self.folder, subdir)
-        return PreviousSubdir(self.folder, subdir, hashes, entry)
+        exists = entry is not None or path.exists() or (path.parent / "repodata.json").exists()
+        hashes: dict[str, str] = {}
+        with contextlib.suppress(ContentError, OSError):
+            data = path.read_bytes()
+            expected = entry.files.get(f"{subdir}/{shards.INDEX_NAME}") if entry else None
+            if expected is None or hashlib.sha256(data).hexdigest() == expected.sha256:
+                _, hashes = shards.unpack_index(data)
+        return PreviousSubdir(self.folder, subdir, hashes, entry, exists)
 
     def changes(self) -> list[history.ChangeEntry]:
         """The recent changes; none where the file is damaged, which must not stop a channel."""

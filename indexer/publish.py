@@ -28,26 +28,33 @@ class Output:
     def __init__(self, folder: Path) -> None:
         self.folder = folder
         self.staged = folder.with_name(f".{folder.name}.staged")
+        # For the previous site, when it is fetched: on the same disk, so that it can be linked.
+        self.scratch = folder.with_name(f".{folder.name}.previous")
         self._old = folder.with_name(f".{folder.name}.old")
 
     def recover(self) -> None:
-        """Clear what a killed run left: its staged tree, or a swap that was cut in two."""
+        """Clear what a killed run left: scratch trees, or a swap that was cut in two."""
         if self._old.exists() and not self.folder.exists():
             self._old.rename(self.folder)
-        for leftover in (self.staged, self._old):
+        for leftover in (self.staged, self._old, self.scratch):
             if leftover.exists():
                 shutil.rmtree(leftover)
 
     def stage(self, base: Path | None, *, without: Collection[str] = ()) -> Staged:
         """A staged tree with everything that ``base`` has, but the paths in ``without``."""
-        shutil.rmtree(self.staged, ignore_errors=True)
-        self.staged.mkdir(parents=True)
-        if base is not None and base.is_dir():
-            _link_tree(base, self.staged, frozenset(without))
+        with _told(self.folder):
+            shutil.rmtree(self.staged, ignore_errors=True)
+            self.staged.mkdir(parents=True)
+            if base is not None and base.is_dir():
+                _link_tree(base, self.staged, frozenset(without))
         return Staged(self.staged)
 
     def swap(self) -> None:
         """Put the staged tree in the output's place, and delete what was there."""
+        with _told(self.folder):
+            self._swap()
+
+    def _swap(self) -> None:
         if not self.folder.exists():
             self.staged.rename(self.folder)
             return
@@ -84,26 +91,36 @@ class Staged:
 
 
 @contextlib.contextmanager
-def open_output(folder: Path, *, only_look: bool = False) -> Iterator[Output]:
+def open_output(
+    folder: Path, *, only_look: bool = False, apart_from: Collection[Path] = ()
+) -> Iterator[Output]:
     """Lock the output folder and clear leftovers, or ``only_look``.
 
-    Raises ConfigError where another run holds it, or where it holds something that isn't a
-    site of this program: the swap would be no friend to it.
+    Raises ConfigError where another run holds it, where it can't be written, or where it
+    holds something that isn't a site of this program, ``apart_from`` folders among that: the
+    swap would be no friend to it.
     """
     folder = Path(os.path.abspath(folder))  # noqa: PTH100  symbolic links stay as they are
-    _check_place(folder)
+    _check_place(folder, apart_from)
     if only_look:
         _check_ours(folder)
         yield Output(folder)
         return
-    try:
-        folder.parent.mkdir(parents=True, exist_ok=True)
-        lock = folder.with_name(f".{folder.name}.lock")
-        with locked(lock, f"the output {folder}"):
+    with contextlib.ExitStack() as stack:
+        with _told(folder):
+            folder.parent.mkdir(parents=True, exist_ok=True)
+            lock = folder.with_name(f".{folder.name}.lock")
+            stack.enter_context(locked(lock, f"the output {folder}"))
             output = Output(folder)
             output.recover()
             _check_ours(folder)
-            yield output
+        yield output
+
+
+@contextlib.contextmanager
+def _told(folder: Path) -> Iterator[None]:
+    try:
+        yield
     except OSError as error:
         raise ConfigError(f"The output {folder} can't be written: {error}.") from error
 
@@ -115,15 +132,24 @@ def replace_file(path: Path, data: bytes) -> None:
     scratch.replace(path)
 
 
-def _check_place(folder: Path) -> None:
+def _check_place(folder: Path, apart_from: Collection[Path]) -> None:
     here = Path.cwd()
     if folder == here or folder in here.parents:
         raise ConfigError(
             f"The output {folder} holds the current folder; it is replaced whole at each "
             "publication. Name a folder of its own, such as ./site."
         )
-    if folder.is_symlink() or (folder.exists() and not folder.is_dir()):
-        raise ConfigError(f"The output {folder} is not a folder.")
+    if folder.is_symlink() or (folder.exists() and not folder.is_dir()) or folder.is_mount():
+        raise ConfigError(
+            f"The output {folder} is not a folder that can be replaced. Name an ordinary one."
+        )
+    for other in apart_from:
+        place = Path(os.path.abspath(other))  # noqa: PTH100
+        if place == folder or folder in place.parents or place in folder.parents:
+            raise ConfigError(
+                f"The output {folder} and {other} lie within one another; give each a folder of "
+                "its own."
+            )
 
 
 def _check_ours(folder: Path) -> None:

@@ -110,10 +110,12 @@ class Reader:
             )
         return tally
 
-    def forget_others(self, subdir: str, listed: Collection[str]) -> None:
-        """Forget the repositories that are named no more, and with them their records."""
+    def forget_others(
+        self, subdir: str, listed: Collection[str], selected: Callable[[str], bool]
+    ) -> None:
+        """Forget the selected repositories that are named no more, and their records."""
         for repository in self._state.repositories(subdir):
-            if repository not in listed:
+            if repository not in listed and selected(repository):
                 for tag in self._state.tags(subdir, repository):
                     self._state.forget(Place(subdir, repository, tag))
         self._state.commit()

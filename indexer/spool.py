@@ -72,3 +72,34 @@ class Spool:
         for kind, file_name, name, sha256, body in rows:
             record = None if body is None else Record(file_name, name, sha256, body)
             yield name, Change(kind, file_name, record)
+
+
+class RecordStore:
+    """The records of one subdir by package name, on disk, for when its shards can't say."""
+
+    def __init__(self) -> None:
+        self._db = sqlite3.connect("", isolation_level=None)
+        self._db.execute("PRAGMA journal_mode = OFF")
+        self._db.execute("BEGIN")
+        self._db.execute(
+            "CREATE TABLE record (name TEXT, file_name TEXT, sha256 TEXT, body BLOB,"
+            " PRIMARY KEY (name, file_name)) WITHOUT ROWID"
+        )
+
+    def add(self, record: Record) -> None:
+        """Keep a record."""
+        self._db.execute(
+            "INSERT OR REPLACE INTO record VALUES (?, ?, ?, ?)",
+            (record.name, record.file_name, record.sha256, record.body),
+        )
+
+    def names(self) -> list[str]:
+        """Every name, in order."""
+        return [row[0] for row in self._db.execute("SELECT DISTINCT name FROM record ORDER BY 1")]
+
+    def records(self, name: str) -> dict[str, Record]:
+        """One name's records, by file name."""
+        rows = self._db.execute(
+            "SELECT file_name, name, sha256, body FROM record WHERE name = ? ORDER BY 1", (name,)
+        )
+        return {row[0]: Record(*row) for row in rows}

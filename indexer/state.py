@@ -162,6 +162,11 @@ class State:
         )
         return [row[0] for row in rows]
 
+    def has_published(self) -> bool:
+        """Whether anything was published from this state."""
+        query = "SELECT 1 FROM name WHERE published IS NOT NULL LIMIT 1"
+        return self._db.execute(query).fetchone() is not None
+
     def names(self, subdir: str) -> dict[str, str | None]:
         """Every package name, with the shard that holds what is remembered, once published."""
         rows = self._db.execute(
@@ -266,7 +271,7 @@ def open_state(
         path = folder / "state.sqlite"
         why = "--full was asked for" if fresh else _against(path, identity)
         if why is not None:
-            set_aside(path)
+            _set_aside(path)
         connection = sqlite3.connect(path)
         try:
             if why is not None:
@@ -308,7 +313,7 @@ def locked(path: Path, what: str) -> Iterator[None]:
         yield
 
 
-def set_aside(path: Path) -> None:
+def _set_aside(path: Path) -> None:
     """Move a state file out of the way, over the one that was set aside before it."""
     for suffix in ("-wal", "-shm", "-journal"):
         path.with_name(path.name + suffix).unlink(missing_ok=True)

@@ -13,6 +13,7 @@ from indexer.report import Report, SubdirReport, Waiting
 from indexer.state import State, Told
 
 _MAX_CHANGES = 1000
+_MAX_WAITING = 1000
 
 
 def tell(
@@ -77,12 +78,12 @@ def _held(plan: SubdirPlan) -> Iterator[LeftOut]:
 
 
 def _oversize(plan: SubdirPlan) -> Iterator[LeftOut]:
-    for name, size in plan.oversize.items():
-        yield LeftOut(
-            plan.subdir,
-            codec.repository_name(name),
-            "",
-            "",
-            f"the records of {name} have {size:,} bytes together, more than clients read of one "
-            "name; what was published of it before stays as it was",
-        )
+    for name, files in plan.oversize.items():
+        for file_name in files:
+            yield LeftOut(
+                plan.subdir,
+                codec.repository_name(name),
+                "",
+                file_name,
+                f"with it the records of {name} would be more than clients read of one name",
+            )

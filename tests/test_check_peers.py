@@ -190,6 +190,8 @@ def test_a_record_in_the_section_of_the_other_format_is_found(tmp_path: Path) ->
         (b'"noarch"},\n', b'"noarch"}\n'),
         (b'\n"beta-', b'\n"\xff-'),
         (b'"removed":[]', b'"removed":{}'),
+        (b'"repodata_version":1', b'"repodata_version":2'),
+        (b'{"subdir":"noarch"}', b'{"subdir":"linux-64"}'),
     ],
 )
 def test_a_file_of_ours_that_is_no_repodata_is_found(

@@ -25,9 +25,9 @@ _MAX_INTEGER = 2**63
 _MAX_TEXT = 4096
 
 # CEP 26. Names that begin with "__" are those of virtual packages: nobody may publish one.
-_NAME = re.compile(r"(?!__)[a-z0-9_][a-z0-9_.-]{0,127}")
-_BUILD = re.compile(r"[a-zA-Z0-9_.+]{1,128}")
-_VERSION = re.compile(r"[a-zA-Z0-9_.+!]{1,128}")
+_NAME = re.compile(r"(?!__)[a-z0-9_][a-z0-9_.-]{0,63}")
+_BUILD = re.compile(r"[a-zA-Z0-9_.+]{1,64}")
+_VERSION = re.compile(r"[a-zA-Z0-9_.+!]{1,64}")
 SUBDIR = re.compile(r"noarch|[a-z0-9]{1,32}-[a-z0-9]{1,32}")
 
 # Line breaks and tabs are common in licenses and summaries, and harmless inside JSON.
@@ -36,11 +36,11 @@ _CONTROL = re.compile(
 )
 _BREAK = re.compile(r"[\t\n\r]")
 
-# The index decides these; a package that sets them would speak for the channel. The last
-# three stop conda for the whole channel (core/subdir_data.py, models/records.py).
+# The index decides these; a package that sets them would speak for the channel. The second
+# line would stop conda for the whole channel, or reach its solver unchecked.
 OWNED = frozenset(
     {"channel", "fn", "indexed_timestamp", "md5", "schannel", "sha256", "size", "url"}
-    | {"cls", "record_version", "self"}
+    | {"cls", "defaulted_keys", "record_version", "self", "signatures"}
 )
 
 # Types that clients parse strictly: one field of another type, and rattler can't read the
@@ -70,11 +70,12 @@ _PACKAGE_TYPES = {None, "noarch_generic", "noarch_python"}
 
 # What rattler's lenient parser swallows and conda's or libsolv's doesn't. A name, after a
 # channel at most; then a version and a build; then keys in brackets.
+_WORD = r"[A-Za-z0-9_](?:[A-Za-z0-9_.-]*[A-Za-z0-9_])?"
+_ONE = r"(?:(?:[<>=!~]=|[<>=])? *(?:[0-9]+!)?[0-9A-Za-z_][0-9A-Za-z_.+-]*(?:\.?\*)?|\*)"
 _SPEC = re.compile(
-    r"(?:[A-Za-z0-9_.-]+(?:/[a-z0-9-]+)?::)?"
-    r"[A-Za-z0-9_][A-Za-z0-9_.-]*"
-    r"[ A-Za-z0-9_.+!*<>=,|~^$()-]*"
-    r"(?:\[[^\[\]#;]*\])?"
+    rf"(?:[A-Za-z0-9_.-]+(?:/[a-z0-9-]+)?::)?{_WORD}"
+    rf"(?: *{_ONE}(?: *[,|] *{_ONE})*(?:(?: +=?|=)[A-Za-z0-9_.*+]+)?)?"
+    r"(?:\[(?!namespace)[a-z_0-9]+=['\"]?[A-Za-z0-9 _.*+!=<>~|,-]+['\"]?\])? *"
 )
 
 
@@ -252,11 +253,12 @@ def _against_spec(spec: str) -> str | None:
     """
     if len(spec) > _MAX_TEXT or not spec.isascii() or not spec.isprintable():
         return "characters that no match spec has, or too many"
-    if not _SPEC.fullmatch(spec) or spec.count("(") != spec.count(")"):
-        return "no match spec that all clients can read"
     if "://" in spec or "url=" in spec:
         return "a match spec that names an address, past the channel"
-    return _refused(lambda: MatchSpec(spec, extras=False, conditionals=False, flags=False))
+    if not _SPEC.fullmatch(spec):
+        return "no match spec that all clients can read"
+    reason = _refused(lambda: MatchSpec(spec, extras=False, conditionals=False, flags=False))
+    return reason and f"no match spec ({reason})"
 
 
 def _json_type(value: object) -> str:

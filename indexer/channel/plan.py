@@ -80,10 +80,39 @@ def plan_name(
     return NamePlan(records, tuple(changes), tuple(held))
 
 
-def as_before(before: Mapping[str, Record]) -> NamePlan:
-    """The plan that leaves a name as it was published."""
-    kept = tuple(Change("kept", file_name, record) for file_name, record in before.items())
-    return NamePlan(before, kept)
+def fit(
+    plan: NamePlan,
+    before: Mapping[str, Record],
+    *,
+    size_of: Callable[[Record], int],
+    limit: int,
+) -> tuple[NamePlan, tuple[str, ...]]:
+    """A plan whose records have at most ``limit`` bytes together, and the files left out for it.
+
+    What comes or changes is left out, the largest first; what goes always goes, so that
+    nobody can keep a package in by uploading too much beside it.
+    """
+    total = sum(map(size_of, plan.records.values()))
+    records, changes = dict(plan.records), {change.file_name: change for change in plan.changes}
+    sizes = {
+        change.file_name: size_of(change.record)
+        for change in plan.changes
+        if change.kind in {"added", "changed"} and change.record is not None
+    }
+    left_out = []
+    for file_name in sorted(sizes, key=lambda name: (-sizes[name], name)):
+        if total <= limit:
+            break
+        total -= sizes[file_name]
+        left_out.append(file_name)
+        old = before.get(file_name)
+        changes[file_name] = Change("kept", file_name, old)
+        if old is None:
+            del records[file_name]
+        else:
+            records[file_name] = old
+            total += size_of(old)
+    return NamePlan(records, tuple(changes.values()), plan.held), tuple(left_out)
 
 
 def matches(pattern: str, file_name: str) -> bool:

@@ -14,7 +14,7 @@ from typing import Any
 
 import orjson
 
-from indexer.errors import ContentError
+from indexer.errors import ConfigError, ContentError
 
 FOLDER = "history"
 SNAPSHOT = f"{FOLDER}/snapshot.json"
@@ -81,9 +81,15 @@ def encode_snapshot(snapshot: Snapshot) -> bytes:
 
 
 def decode_snapshot(data: bytes) -> Snapshot:
-    """Read a snapshot. Raises ContentError where it isn't one of this format."""
+    """Read a snapshot. Raises ContentError where it isn't one, ConfigError for a newer format."""
     document = _load(data, "the snapshot")
-    if not isinstance(document, dict) or document.get("format") != FORMAT:
+    version = document.get("format") if isinstance(document, dict) else None
+    if isinstance(version, int) and version > FORMAT:
+        raise ConfigError(
+            f"The site was published by a newer cf-index (its snapshot has format {version}, this "
+            f"one writes {FORMAT}). Use that version, or a newer one."
+        )
+    if version != FORMAT:
         raise ContentError("the snapshot has the format of another version of cf-index")
     try:
         subdirs = {

@@ -35,6 +35,11 @@ def pack_shard(records: Iterable[Record]) -> bytes:
     return packed
 
 
+def packed_size(record: Record) -> int:
+    """How many bytes a record adds to its shard, at most."""
+    return len(pack_shard([record]))
+
+
 def unpack_shard(packed: bytes) -> dict[str, Record]:
     """The records of a decompressed shard, by file name. Raises ContentError where it isn't one."""
     shard = _unpack(packed)

@@ -11,7 +11,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from indexer.errors import ContentError
+from indexer.errors import ConfigError, ContentError
 from indexer.render import history
 from indexer.render.history import ChangeEntry, FileEntry, Snapshot, SubdirEntry, supersede
 from tests.channel.samples import sha256
@@ -96,7 +96,12 @@ def snapshot_with(change: Any, *path: str) -> bytes:
     return orjson.dumps(document)
 
 
-@pytest.mark.parametrize("change", [None, "x", 5, [], ["x"], {"x": 1}])
+def test_a_newer_programs_site_is_not_taken_for_damage_and_written_over() -> None:
+    with pytest.raises(ConfigError, match="newer"):
+        history.decode_snapshot(snapshot_with(history.FORMAT + 1, "format"))
+
+
+@pytest.mark.parametrize("change", [None, "x", -5, [], ["x"], {"x": 1}])
 @pytest.mark.parametrize(
     "path",
     [
@@ -113,13 +118,13 @@ def snapshot_with(change: Any, *path: str) -> bytes:
 def test_a_snapshot_of_another_shape_is_refused_and_nothing_worse(
     path: tuple[str, ...], change: object
 ) -> None:
-    if (path[-1] == "size" and change == 5) or (path[-1] == "superseded" and change == {"x": 1}):
+    if (path[-1] == "size" and change == -5) or (path[-1] == "superseded" and change == {"x": 1}):
         return  # of the right shape, after all
     with pytest.raises(ContentError):
         history.decode_snapshot(snapshot_with(change, *path))
 
 
-@pytest.mark.parametrize("data", [b"", b"{", b"[]", b"null", b"\xff", b"{}", b'{"format":99}'])
+@pytest.mark.parametrize("data", [b"", b"{", b"[]", b"null", b"\xff", b"{}", b'{"format":0}'])
 def test_what_is_no_snapshot_is_refused(data: bytes) -> None:
     with pytest.raises(ContentError):
         history.decode_snapshot(data)

@@ -1,0 +1,199 @@
+"""A damaged site or state: nothing vanishes, the guard stays armed, entry times survive."""
+
+from __future__ import annotations
+
+import shutil
+from pathlib import Path
+
+import pytest
+
+from demo.packages import build
+from indexer.errors import ConfigError, GuardError
+from indexer.render import shards
+from tests.support import faults
+from tests.support.rig import Rig
+
+
+def fill(rig: Rig, count: int = 30) -> None:
+    for number in range(count):
+        rig.push(build(f"pkg{number:02}"))
+    rig.push(build("native", subdir="linux-64"))
+    rig.rebuild()
+
+
+@pytest.mark.parametrize("damage", [b"garbage", b'{"format": 0}', b""])
+def test_a_snapshot_that_cannot_be_read_empties_no_subdir(rig: Rig, damage: bytes) -> None:
+    fill(rig)
+    before = rig.records()
+    (rig.site / "history/snapshot.json").write_bytes(damage)
+
+    rig.rebuild(subdirs=("linux-64",))
+
+    assert rig.records() == before
+    rig.assert_sound()
+
+
+def test_a_site_of_a_newer_version_is_left_alone(rig: Rig) -> None:
+    fill(rig, 2)
+    path = rig.site / "history/snapshot.json"
+    path.write_bytes(path.read_bytes().replace(b'"format": 1', b'"format": 2'))
+    before = rig.tree()
+    with pytest.raises(ConfigError, match="newer cf-index"):
+        rig.rebuild()
+    assert rig.tree() == before
+
+
+def test_a_damaged_shard_index_does_not_disarm_the_guard(rig: Rig) -> None:
+    fill(rig)
+    index = rig.site / "noarch" / shards.INDEX_NAME
+    index.write_bytes(index.read_bytes()[:-5])
+    listed = b'{"repositories": ["acme/forge/noarch/pkg00", "acme/forge/linux-64/native"]}'
+    rig.fake.knobs.faults = [faults.replace_body(listed, match=faults.is_catalog())]
+    with pytest.raises(GuardError, match="29 of 30"):
+        rig.rebuild()
+
+
+def test_entry_times_survive_a_damaged_shard_index(rig: Rig) -> None:
+    fill(rig)
+    before = rig.records()
+    (rig.site / "noarch" / shards.INDEX_NAME).write_bytes(b"")
+    rig.rebuild()
+    assert rig.records() == before
+    rig.assert_sound()
+
+
+def damage_shard(site: Path, number: int, how: str) -> None:
+    path = sorted((site / "noarch/shards").iterdir())[number]
+    if how == "missing":
+        path.unlink()
+    else:
+        path.write_bytes(path.read_bytes()[:-1] + b"x")
+
+
+@pytest.mark.parametrize("how", ["missing", "damaged"])
+@pytest.mark.parametrize("full", [False, True])
+def test_a_shard_that_is_lost_is_made_again_with_its_entry_times(
+    rig: Rig, how: str, *, full: bool
+) -> None:
+    fill(rig)
+    before = rig.records()
+    damage_shard(rig.site, 3, how)
+    rig.push(build("new"))
+
+    rig.rebuild(full=full)
+
+    after = rig.records()
+    assert {name: after[name] for name in before} == before
+    assert len(after) == 31
+    rig.assert_sound()
+    assert rig.rebuild().outcome == "unchanged"
+
+
+def test_a_missing_shard_is_noticed_when_nothing_is_new(rig: Rig) -> None:
+    fill(rig)
+    damage_shard(rig.site, 3, "missing")
+    assert rig.rebuild().outcome == "published"
+    rig.assert_sound()
+
+
+def test_named_packages_do_not_cost_others_their_lost_shards(rig: Rig) -> None:
+    fill(rig)
+    before = rig.records()
+    damage_shard(rig.site, 3, "missing")
+    rig.push(build("pkg00", "2.0"))
+    rig.rebuild(packages=("pkg00",))
+    assert {**before, **rig.records()} == rig.records()
+    assert len(rig.records()) == 31
+    rig.assert_sound()
+
+
+def test_what_cannot_be_known_any_more_is_not_guessed(rig: Rig) -> None:
+    fill(rig)
+    for path in (rig.site / "noarch/shards").iterdir():
+        path.unlink()
+    (rig.site / "noarch/repodata.json").write_bytes(b"")
+    with pytest.raises(GuardError):
+        rig.rebuild()
+    rig.rebuild(allow_drop=True)
+    assert len(rig.records()) == 30
+    rig.assert_sound()
+
+
+@pytest.mark.parametrize("content", [None, b"", b"{", b'{"a": 1}'])
+@pytest.mark.parametrize("subdir", ["noarch", "linux-64"])
+def test_damaged_summaries_are_made_again(rig: Rig, content: bytes | None, subdir: str) -> None:
+    fill(rig, 3)
+    before = rig.tree()
+    path = rig.site / "history" / subdir / "names.json"
+    if content is None:
+        path.unlink()
+    else:
+        path.write_bytes(content)
+    rig.rebuild(subdirs=("noarch",))
+    assert {k: v for k, v in rig.tree().items() if k in before} == before
+    rig.assert_sound()
+
+
+def test_revoking_a_build_cannot_be_prevented_by_uploading_too_much(rig: Rig) -> None:
+    rig.push(build("big", "0.1"))
+    rig.rebuild()
+    rig.fake.remove_tag(rig.repository("noarch", "big"), "0.1-0")
+    for number in range(18):
+        extra = {"unknown": "x" * (1024 * 1024 - 2000)}
+        rig.push(build("big", f"1.{number}", extra_index=extra))
+
+    report = rig.rebuild()
+
+    assert "big-0.1-0.conda" not in rig.records()
+    assert 0 < len(rig.records()) < 18
+    assert len(rig.records()) + len(report.left_out) == 18
+    rig.assert_sound()
+
+
+def test_a_spec_that_makes_the_parser_panic_costs_its_artifact_alone(rig: Rig) -> None:
+    spec = "a[build_number='>99999999999999999999']"
+    rig.push(build("alpha", extra_index={"depends": [spec]}))
+    rig.push(build("beta"))
+    report = rig.rebuild()
+    assert list(rig.records()) == ["beta-1.0-0.conda"]
+    assert len(report.left_out) == 1
+
+
+def test_a_mistyped_previous_does_not_begin_the_channel_anew(rig: Rig) -> None:
+    fill(rig, 2)
+    with pytest.raises(GuardError, match="entry times and history would be lost"):
+        rig.rebuild(previous=f"{rig.fake.http}/no-such-site/")
+    (rig.root / "empty").mkdir()
+    with pytest.raises(GuardError):
+        rig.rebuild(previous=str(rig.root / "empty"))
+
+
+def test_another_channel_is_not_published_over_this_one(rig: Rig) -> None:
+    fill(rig, 2)
+    with pytest.raises(GuardError, match="channel forge"):
+        rig.rebuild(channel="other")
+
+
+def test_state_and_output_stay_apart(rig: Rig) -> None:
+    rig.push(build("alpha"))
+    with pytest.raises(ConfigError, match="within one another"):
+        rig.rebuild(state=rig.site / "state")
+    with pytest.raises(ConfigError, match="within one another"):
+        rig.rebuild(state=rig.root / "s", output=rig.root / "s/site")
+
+
+def test_a_glob_takes_out_what_is_gone_with_and_without_the_state(rig: Rig) -> None:
+    fill(rig, 3)
+    shutil.copytree(rig.site, rig.root / "copy")
+    gone = b'{"repositories": ["acme/forge/noarch/pkg00", "acme/forge/noarch/pkg01"]}'
+    rig.fake.knobs.faults = [faults.replace_body(gone, match=faults.is_catalog())]
+
+    rig.rebuild(packages=("pkg*",), subdirs=("noarch",))
+    with_state = rig.records()
+    shutil.rmtree(rig.site)
+    shutil.rmtree(rig.root / "state")
+    shutil.copytree(rig.root / "copy", rig.site)
+    rig.rebuild(packages=("pkg*",), subdirs=("noarch",))
+
+    assert rig.records() == with_state
+    assert len(with_state) == 2
