@@ -281,6 +281,9 @@ class _Rebuild:
         with self._timed("writing"):
             if report.outcome == "published":
                 self._write(output, previous, changed)
+        if "checking" in report.durations:
+            written = report.durations["writing"] - report.durations["checking"]
+            report.durations["writing"] = round(written, 3)
         for plan in plans:
             state.mark_published(plan.subdir, plan.published)
         state.commit()
@@ -292,7 +295,7 @@ class _Rebuild:
         return (
             entry is None
             or plan.rewrites
-            or plan.count.differs
+            or plan.count.total > 0
             or entry.rendering != self._look.of_subdir(plan.subdir)
         )
 

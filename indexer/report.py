@@ -96,6 +96,9 @@ class Report:
         for key in ("left_out", "waiting", "passed_over", "notes", "changes"):
             items = document.pop(key)
             document[key] = {"total": len(items), "first": items[:MAX_NAMED]}
+        # Of these the report itself holds the first thousand of each subdir at most.
+        document["waiting"]["total"] = sum(part.waiting for part in self.subdirs.values())
+        document["changes"]["total"] = sum(part.count.total for part in self.subdirs.values())
         document["waiting"]["oldest"] = min((item.since for item in self.waiting), default=None)
         del document["output"]
         return document

@@ -22,7 +22,8 @@ class Spool:
         self._db.execute("BEGIN")
         self._db.execute(
             "CREATE TABLE change (section TEXT, file_name TEXT, kind TEXT, name TEXT,"
-            " sha256 TEXT, body BLOB, PRIMARY KEY (section, file_name)) WITHOUT ROWID"
+            " sha256 TEXT, body BLOB, built INTEGER,"
+            " PRIMARY KEY (section, file_name)) WITHOUT ROWID"
         )
         self._db.execute("CREATE TABLE shard (digest TEXT PRIMARY KEY, data BLOB)")
 
@@ -34,7 +35,7 @@ class Spool:
         """Put one file's change in its place; a removed file has no record."""
         record = change.record
         self._db.execute(
-            "INSERT INTO change VALUES (?, ?, ?, ?, ?, ?)",
+            "INSERT INTO change VALUES (?, ?, ?, ?, ?, ?, ?)",
             (
                 section_of(change.file_name),
                 change.file_name,
@@ -42,6 +43,7 @@ class Spool:
                 name,
                 record.sha256 if record else None,
                 record.body if record else None,
+                record.fields().get("timestamp") or 0 if record else 0,
             ),
         )
 
@@ -63,10 +65,13 @@ class Spool:
         )
 
     def changes(self, limit: int) -> Iterator[tuple[str, Change]]:
-        """Up to ``limit`` files that come, go or change, with their package's name, in order."""
+        """Up to ``limit`` files that come, go or change, with their package's name.
+
+        The newest builds come first, what goes last.
+        """
         rows = self._db.execute(
             "SELECT kind, file_name, name, sha256, body FROM change WHERE kind != 'kept'"
-            " ORDER BY section, file_name LIMIT ?",
+            " ORDER BY built DESC, file_name LIMIT ?",
             (limit,),
         )
         for kind, file_name, name, sha256, body in rows:

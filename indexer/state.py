@@ -221,14 +221,16 @@ class State:
         """Artifacts with faults or notes, in order."""
         return self._told(subdir, "(faults IS NOT NULL OR notes IS NOT NULL)")
 
-    def waiting(self, subdir: str) -> Iterator[Told]:
-        """Artifacts that nobody has validated yet, in order."""
-        return self._told(subdir, "status = 'waiting'")
+    def waiting(self, subdir: str, limit: int) -> Iterator[Told]:
+        """The first artifacts that nobody has validated yet, the longest waiting first."""
+        return self._told(
+            subdir, "status = 'waiting'", f"first_seen, repository, tag LIMIT {limit}"
+        )
 
-    def _told(self, subdir: str, condition: str) -> Iterator[Told]:
+    def _told(self, subdir: str, condition: str, order: str = "repository, tag") -> Iterator[Told]:
         rows = self._db.execute(
             "SELECT repository, tag, status, first_seen, faults, notes FROM artifact"  # noqa: S608  constants
-            f" WHERE subdir = ? AND {condition} ORDER BY repository, tag",
+            f" WHERE subdir = ? AND {condition} ORDER BY {order}",
             (subdir,),
         )
         for repository, tag, status, first_seen, faults, notes in rows:

@@ -38,7 +38,7 @@ def tell(
         for told in state.told(subdir):
             report.left_out += _faults(told)
             report.notes += [f"{_name(told)}: {note}" for note in told.notes]
-        report.waiting += [_waiting(told) for told in state.waiting(subdir)]
+        report.waiting += [_waiting(told) for told in state.waiting(subdir, _MAX_WAITING)]
         report.left_out += _held(plan)
         report.left_out += _oversize(plan)
         for _, change in plan.spool.changes(max(_MAX_CHANGES - len(report.changes), 0)):

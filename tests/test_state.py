@@ -172,7 +172,7 @@ def test_only_what_is_in_the_index_has_its_turn(state: State) -> None:
 def test_since_when_an_artifact_waits_survives_new_manifests(state: State) -> None:
     put(state, place("1.0-0"), status="waiting", now=100)
     put(state, place("1.0-0"), status="waiting", digest="two", now=900)
-    (told,) = state.waiting(SUBDIR)
+    (told,) = state.waiting(SUBDIR, 10)
     assert (told.place, told.first_seen) == (place("1.0-0"), 100)
     assert state.counts(SUBDIR) == {"waiting": 1}
 

@@ -257,6 +257,12 @@ def _against_spec(spec: str) -> str | None:
         return "a match spec that names an address, past the channel"
     if not _SPEC.fullmatch(spec):
         return "no match spec that all clients can read"
+    return against_parsing(spec)
+
+
+@functools.lru_cache(maxsize=65536)
+def against_parsing(spec: str) -> str | None:
+    """Why a match spec doesn't parse; None where it does."""
     reason = _refused(lambda: MatchSpec(spec, extras=False, conditionals=False, flags=False))
     return reason and f"no match spec ({reason})"
 

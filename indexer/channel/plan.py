@@ -160,9 +160,9 @@ class Count:
         return self.before + self.added - self.removed
 
     @property
-    def differs(self) -> bool:
-        """Whether anything is different afterwards."""
-        return bool(self.added or self.removed or self.changed)
+    def total(self) -> int:
+        """How many files come, go or change."""
+        return self.added + self.removed + self.changed
 
 
 @dataclass(frozen=True, slots=True)

@@ -16,7 +16,7 @@ from typing import Any
 import orjson
 
 from indexer.channel.record import encode
-from indexer.check.records import against_record, read_records, same_when_unpacked
+from indexer.check.records import against_record, is_json, read_records, same_when_unpacked
 from indexer.errors import ContentError
 from indexer.published import Folder, Published, is_path, read_bytes
 from indexer.render import channeldata, history, repodata, shards
@@ -26,6 +26,8 @@ _MAX_SMALL = 256 * 1024 * 1024
 _MAX_PROBLEMS = 100
 _SHOWN = 10
 _THREADS = 8
+# What a subdir may have besides; nothing but JSON is asked of them.
+_OTHERS = ("current_repodata.json", "repodata_from_packages.json", "run_exports.json")
 
 
 @dataclass(frozen=True, slots=True)
@@ -41,10 +43,14 @@ class Problem:
 
 @dataclass(slots=True)
 class Findings:
-    """What a check came to. Beyond a hundred problems they are only counted."""
+    """What a check came to. Beyond a hundred problems they are only counted.
+
+    ``notes`` tell what could not be checked from here.
+    """
 
     problems: list[Problem] = field(default_factory=list)
     uncounted: int = 0
+    notes: list[str] = field(default_factory=list)
     records: dict[str, int] = field(default_factory=dict)
 
     def add(self, where: str, what: str) -> None:
@@ -158,6 +164,10 @@ class _Subdir:
         if sharded is not None:
             forms[shards.INDEX_NAME] = sharded
         self._compare(forms)
+        for name in _OTHERS:
+            other = self._fetch(name)
+            if other is not None and not is_json(other):
+                self._findings.add(self._where(name), "is not JSON")
 
     def _where(self, name: str) -> str:
         return f"{self._subdir}/{name}"
@@ -202,8 +212,11 @@ class _Subdir:
             self._findings.add(
                 self._where(shards.INDEX_NAME), f"is said to be that of {info['subdir']}"
             )
-        form = _Form()
         base = str(info["shards_base_url"]).removeprefix("./").rstrip("/")
+        if "://" in base or base.startswith("/"):
+            self._findings.notes.append(f"{self._subdir}: shards at {base} were not checked")
+            return None
+        form = _Form()
         with ThreadPoolExecutor(_THREADS) as pool:
             paths = (
                 "/".join(part for part in (self._subdir, base, f"{h}{shards.SUFFIX}") if part)
@@ -273,6 +286,11 @@ def _in_order(
 
 
 def _hash(file_name: str, fields: dict[str, Any]) -> int:
-    content = {k: v for k, v in fields.items() if v is not None or k not in {"md5", "sha256"}}
+    # CEP 21 has run_exports in shards, where repodata.json needn't have them.
+    content = {
+        key: value
+        for key, value in fields.items()
+        if key != "run_exports" and (value is not None or key not in {"md5", "sha256"})
+    }
     digest = hashlib.blake2b(file_name.encode() + b"\0" + encode(content), digest_size=16)
     return int.from_bytes(digest.digest())

@@ -10,7 +10,7 @@ from typing import IO, Any, BinaryIO, cast
 import ijson
 import orjson
 
-from indexer.channel.index_json import against_fields
+from indexer.channel.index_json import against_fields, against_parsing
 from indexer.channel.record import section_of
 from indexer.errors import ContentError
 from indexer.render import repodata
@@ -29,6 +29,7 @@ def against_record(section: str, file_name: str, fields: Mapping[str, Any]) -> I
         if type(fields.get(key)) is not int or fields[key] < 0:
             yield f"no {key}"
     yield from _against_hashes(fields)
+    yield from _against_specs(fields)
     try:
         if reason := against_fields(fields):
             yield f"refused by a client's parser: {reason}"
@@ -39,6 +40,14 @@ def against_record(section: str, file_name: str, fields: Mapping[str, Any]) -> I
         yield f"its file name isn't that of {stem[:200]}"
     elif section != section_of(file_name):
         yield f"is in section {section}"
+
+
+def _against_specs(fields: Mapping[str, Any]) -> Iterator[str]:
+    for key in ("depends", "constrains"):
+        specs = fields.get(key)
+        for spec in specs if isinstance(specs, list) else ():
+            if isinstance(spec, str) and (reason := against_parsing(spec)):
+                yield f"{key}: {spec[:80]!r}: {reason}"
 
 
 def _against_hashes(fields: Mapping[str, Any]) -> Iterator[str]:
@@ -127,6 +136,17 @@ def _own_records(stream: IO[bytes], subdir: str) -> Iterator[tuple[str, str, dic
 
 def _stream(raw: BinaryIO, *, packed: bool) -> IO[bytes]:
     return cast("IO[bytes]", reader(raw)) if packed else raw
+
+
+def is_json(path: Path) -> bool:
+    """Whether a file parses, read as a stream."""
+    try:
+        with path.open("rb") as file:
+            for _ in ijson.basic_parse(file, use_float=True):
+                pass
+    except (ijson.JSONError, OSError, UnicodeError):
+        return False
+    return True
 
 
 def same_when_unpacked(plain: Path, packed: Path) -> bool:

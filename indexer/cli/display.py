@@ -60,6 +60,11 @@ class Terminal:
         """Print the report."""
         out = Console(soft_wrap=True, highlight=False)
         out.print(_table(report))
+        changes = sorted(report.changes, key=lambda change: change["kind"] != "removed")
+        lines = [f"{c['kind']:<8}{c['subdir']}/{c['file_name']}" for c in changes[:_NAMED]]
+        total = sum(part.count.total for part in report.subdirs.values())
+        for line in [*lines, *_more(total, "changes")]:
+            out.print(escape(line))
         for text in [*report.notes[:_NAMED], *_more(len(report.notes), "notes")]:
             out.print(f"Note: {escape(text)}")
         if report.policy == "none":
@@ -69,7 +74,10 @@ class Terminal:
         requests = ", ".join(f"{count:,} {kind}" for kind, count in report.requests.items())
         out.print(f"Requests: {requests or 'none'}. Names from {escape(report.names_from)}.")
         seconds = sum(report.durations.values())
-        out.print(f"[bold]{report.outcome.capitalize()}[/]: {escape(str(site))} ({seconds:.1f} s)")
+        outcome = report.outcome.partition(":")[0].capitalize()
+        if report.outcome.startswith("dry run"):
+            outcome = report.outcome.capitalize()
+        out.print(f"[bold]{escape(outcome)}[/]: {escape(str(site))} ({seconds:.1f} s)")
 
 
 class JsonLog:
@@ -89,7 +97,9 @@ class JsonLog:
 
     def end(self) -> None:
         """Tell that a part is over."""
-        self._line({"event": "end", **self._part})
+        if self._part:
+            self._line({"event": "end", **self._part})
+            self._part = {}
 
     def fail(self, error: CfIndexError) -> bool:
         """Tell of an error; True: nobody else needs to."""

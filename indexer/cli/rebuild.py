@@ -135,6 +135,12 @@ def rebuild(config_file: Path | None, log_format: str, **flags: Any) -> None:
     config = load_config(flags, os.environ, config_file)
     display = JsonLog(sys.stderr) if log_format == "json" else Terminal()
 
+    def tell_failure(report: Report) -> None:
+        display.end()
+        if report.subdirs:
+            display.show(report, site=config.output)
+        write_report(report)
+
     def write_report(report: Report) -> None:
         if config.report is not None:
             config.report.write_bytes(orjson.dumps(report.as_dict(), option=orjson.OPT_INDENT_2))
@@ -142,12 +148,13 @@ def rebuild(config_file: Path | None, log_format: str, **flags: Any) -> None:
     if config.report is not None and not os.access(config.report.absolute().parent, os.W_OK):
         raise ConfigError(f"--report {config.report}: its folder isn't there, or can't be written.")
     try:
-        report = pipeline.rebuild(config, pipeline.Run.ordinary(display, write_report))
+        report = pipeline.rebuild(config, pipeline.Run.ordinary(display, tell_failure))
     except CfIndexError as error:
-        display.end()
         if display.fail(error):
             sys.exit(error.exit_code)
         raise
+    finally:
+        display.end()
     write_report(report)
     display.show(report, site=config.output)
     if config.strict and report.left_out:

@@ -84,7 +84,9 @@ class Transport:
         self, *, jobs: int = 16, retry_for: float = RETRY_FOR, clock: Clock | None = None
     ) -> None:
         self._retry_for = retry_for
-        self._clock = clock or Clock()
+        self._stopped = threading.Event()
+        # A wait of the ordinary clock ends when the transport is closed.
+        self._clock = clock or Clock(sleep=lambda seconds: _ignore(self._stopped.wait(seconds)))
         self._pause_until = 0.0
         self._lock = threading.Lock()
         self._session = _Session()
@@ -100,7 +102,8 @@ class Transport:
         self._session.mount("http://", adapter)
 
     def close(self) -> None:
-        """Give the connections back."""
+        """End what is under way, and give the connections back."""
+        self._stopped.set()
         self._session.close()
 
     def request(
@@ -123,6 +126,8 @@ class Transport:
         attempt = 0
         while True:
             self._wait_for_pause()
+            if self._stopped.is_set():
+                raise RegistryError(f"{method} {_clean(url)}: given up, the run has ended.")
             delay = min(0.25 * 2**attempt, _LONGEST_PAUSE) * random.uniform(0.5, 1)  # noqa: S311  jitter
             try:
                 answer = self._follow(method, url, dict(headers or {}), limit, sink)
@@ -144,7 +149,7 @@ class Transport:
             attempt += 1
 
     def _wait_for_pause(self) -> None:
-        while (left := self._pause_until - self._clock.now()) > 0:
+        while (left := self._pause_until - self._clock.now()) > 0 and not self._stopped.is_set():
             self._clock.sleep(left)
 
     def _hold_all(self, delay: float) -> None:
@@ -249,6 +254,10 @@ _RETRIED_ERRORS = (
     urllib3.exceptions.HTTPError,
     ConnectionError,
 )
+
+
+def _ignore(_: object) -> None:
+    """Nothing comes of it."""
 
 
 def _write(body: IO[bytes], chunk: bytes) -> None:

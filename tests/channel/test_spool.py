@@ -73,8 +73,8 @@ def test_changes_are_told_with_their_records_and_what_stays_is_not(spool: Spool)
     spool.add("alpha", added(ALPHA_OLD))
     spool.add("gone", removed("gone-1.0-0.conda"))
     assert list(spool.changes(10)) == [
-        ("alpha", added(ALPHA_OLD)),
         ("_beta", Change("changed", BETA.file_name, BETA)),
+        ("alpha", added(ALPHA_OLD)),
         ("gone", removed("gone-1.0-0.conda")),
     ]
     assert len(list(spool.changes(2))) == 2

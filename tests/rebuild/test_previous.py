@@ -141,8 +141,8 @@ def test_changes_and_counts_are_remembered(rig: Rig) -> None:
     counts = json.loads((rig.site / "history/counts.json").read_bytes())
 
     assert [(item["kind"], item["file_name"]) for item in changes] == [
-        ("removed", "alpha-1.0-0.conda"),
         ("added", "alpha-2.0-0.conda"),
+        ("removed", "alpha-1.0-0.conda"),
         ("added", "alpha-1.0-0.conda"),
     ]
     assert changes[-1]["time"] == first.strftime("%Y-%m-%dT%H:%M:%SZ")
