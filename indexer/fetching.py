@@ -5,7 +5,7 @@ Runs in worker threads; what is wrong with an artifact costs that artifact alone
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 
 from indexer.channel.artifact import (
     Fault,
@@ -41,12 +41,13 @@ class Outcome:
 
 
 class Fetcher:
-    """Reads single tags of a channel."""
+    """Reads single tags of a channel. ``now`` is in seconds since 1970."""
 
-    def __init__(self, registry: Registry, channel: str, policy: Policy) -> None:
+    def __init__(self, registry: Registry, channel: str, policy: Policy, now: int) -> None:
         self._registry = registry
         self._channel = channel
         self._policy = policy
+        self._now = now
 
     def full_name(self, subdir: str, repository: str) -> str:
         """A repository's name in the registry."""
@@ -85,7 +86,17 @@ class Fetcher:
         if not admitted:
             return Outcome(raw.digest, "waiting")
         reading = merge_readings([self._read(place, repository, m) for m in admitted])
+        reading = self._flag_future(reading)
         return Outcome(raw.digest, "indexed" if reading.records else "rejected", reading)
+
+    def _flag_future(self, reading: Reading) -> Reading:
+        """CEP 47: a build time that lies in the future is told of."""
+        notes = [
+            f"{record.file_name}: its build time lies in the future"
+            for record in reading.records
+            if (record.fields().get("timestamp") or 0) > self._now * 1000
+        ]
+        return replace(reading, notes=(*reading.notes, *notes)) if notes else reading
 
     def _leaves(self, repository: str, raw: RawManifest) -> list[ImageManifest]:
         """The image manifests that a tag leads to, through at most three levels of indexes."""

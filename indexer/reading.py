@@ -86,7 +86,7 @@ class Reader:
         advance: Callable[[], None] = lambda: None,
     ) -> None:
         self._registry = registry
-        self._fetcher = Fetcher(registry, channel, policy)
+        self._fetcher = Fetcher(registry, channel, policy, now)
         self._state = state
         self._jobs = jobs
         self._now = now

@@ -219,3 +219,10 @@ def test_files_of_the_operator_survive_a_publication(rig: Rig, tmp_path: Path) -
     rig.rebuild()
 
     assert (rig.site / "CNAME").read_text() == "conda.example.org"
+
+
+def test_a_build_time_in_the_future_is_told_of(rig: Rig) -> None:
+    rig.push(build("alpha", extra_index={"timestamp": 4_102_444_800_000}))
+    report = rig.rebuild()
+    assert len(rig.records()) == 1
+    assert any("lies in the future" in note for note in report.notes)
