@@ -161,13 +161,20 @@ def _check_ours(folder: Path) -> None:
 
 
 def _link_tree(source: Path, target: Path, without: frozenset[str]) -> None:
-    for folder, folders, files in os.walk(source):
+    for folder, folders, files in os.walk(source, onerror=_raise):
         folders.sort()
         place = Path(folder).relative_to(source)
         (target / place).mkdir(exist_ok=True)
-        for name in files:
+        # A symbolic link to a folder is carried along as it is, like a file.
+        links = [name for name in folders if (Path(folder) / name).is_symlink()]
+        for name in [*files, *links]:
             if (place / name).as_posix() not in without:
                 _link(Path(folder) / name, target / place / name)
+
+
+def _raise(error: OSError) -> None:
+    """What can't be read must not go missing from the next site."""
+    raise error
 
 
 def _link(source: Path, target: Path) -> None:

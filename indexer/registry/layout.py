@@ -5,6 +5,7 @@ from __future__ import annotations
 import contextlib
 import fcntl
 import os
+import stat
 import tempfile
 from collections.abc import Iterator
 from pathlib import Path
@@ -30,6 +31,9 @@ _KEPT = 64
 _MAX_INDEX = 256 * 1024 * 1024
 
 
+_References = dict[str, Descriptor | ContentError]
+
+
 class LayoutRegistry:
     """A folder of image layouts: ``folder/<repository>/{oci-layout,index.json,blobs}``."""
 
@@ -40,7 +44,7 @@ class LayoutRegistry:
         self.requests = Requests()
         self._root = address.folder
         # A layout's index.json is parsed once for all its tags, and again when it changes.
-        self._known: dict[str, tuple[object, dict[str, Descriptor]]] = {}
+        self._known: dict[str, tuple[object, _References]] = {}
 
     def repositories(self) -> Iterator[str]:
         """Every folder below the root that holds an image layout."""
@@ -69,6 +73,8 @@ class LayoutRegistry:
             found = self._references(repository).get(reference)
             if found is None:
                 raise NotFoundError(f"{self._folder(repository)} has no tag {reference}.")
+            if isinstance(found, ContentError):
+                raise ContentError(f"its entry in index.json: {found}")
             digest, media_type = found.digest, found.media_type
         return RawManifest(self._read(repository, digest, MAX_MANIFEST), media_type)
 
@@ -154,7 +160,7 @@ class LayoutRegistry:
             raise RegistryError(f"{path} holds no list of manifests; the layout is damaged.")
         return entries
 
-    def _references(self, repository: str) -> dict[str, Descriptor]:
+    def _references(self, repository: str) -> _References:
         folder = self._folder(repository)
         path = folder / "index.json"
         try:
@@ -173,8 +179,8 @@ class LayoutRegistry:
             self._known[repository] = known
         return known[1]
 
-    def _parse_references(self, repository: str) -> dict[str, Descriptor]:
-        found: dict[str, Descriptor] = {}
+    def _parse_references(self, repository: str) -> _References:
+        found: _References = {}
         for item in self._entries(repository):
             tag = _ref_name(item)
             if tag is None:
@@ -182,8 +188,8 @@ class LayoutRegistry:
             try:
                 found[tag] = parse_descriptor(item)
             except ContentError as error:
-                path = self._folder(repository) / "index.json"
-                raise RegistryError(f"{path}, tag {tag!r}: {error}.") from error
+                # Costs this tag alone; whoever may push one must not stop the channel.
+                found[tag] = error
         return found
 
 
@@ -199,6 +205,9 @@ def _unreadable(error: OSError) -> None:
 
 def _read_file(path: Path, limit: int) -> bytes | None:
     try:
+        # A pipe in its place would be read for ever.
+        if not stat.S_ISREG(path.stat().st_mode):
+            raise ContentError(f"{path} is not a file")
         with path.open("rb") as file:
             data = file.read(limit + 1)
     except FileNotFoundError:

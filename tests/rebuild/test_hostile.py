@@ -3,12 +3,16 @@
 from __future__ import annotations
 
 import json
+import os
+from pathlib import Path
 from typing import Any
 
 import pytest
 
 from demo.layers import VALIDATED, Image, digest_of, package_manifest
 from demo.packages import Package, build
+from indexer.registry.address import RegistryAddress
+from indexer.registry.layout import LayoutRegistry
 from tests.support.rig import Rig, reasons
 
 OCI_INDEX = "application/vnd.oci.image.index.v1+json"
@@ -181,3 +185,41 @@ def test_odd_config_and_unknown_layers_do_not_matter(rig: Rig) -> None:
     rig.fake.add(rig.repository("noarch", "alpha"), changed(validated(build("alpha")), add))
     rig.rebuild()
     assert list(rig.records()) == ["alpha-1.0-0.conda"]
+
+
+def folder_registry(root: Path, *packages: Package) -> RegistryAddress:
+    address = RegistryAddress.parse(f"ocidir://{root / 'registry'}")
+    registry = LayoutRegistry(address)
+    for package in packages:
+        image = validated(package)
+        repository = f"forge/{package.subdir}/{image.repository_name}"
+        for blob in image.blobs.values():
+            registry.put_blob(repository, blob)
+        registry.put_manifest(repository, image.tag, image.manifest, image.media_type)
+    return address
+
+
+def test_one_bad_entry_of_a_layout_costs_its_tag_alone(rig: Rig) -> None:
+    address = folder_registry(rig.root, build("alpha"), build("beta"))
+    path = rig.root / "registry/forge/noarch/beta/index.json"
+    document = json.loads(path.read_bytes())
+    bad = {"org.opencontainers.image.ref.name": "2.0-0"}
+    entry = {"mediaType": "x", "digest": "sha512:" + "a" * 128, "size": 3, "annotations": bad}
+    path.write_text(json.dumps(document | {"manifests": [*document["manifests"], entry]}))
+
+    report = rig.rebuild(registry=address)
+
+    assert len(rig.records()) == 2
+    assert "not a sha256 digest" in reasons(report)["beta:2.0-0"]
+
+
+def test_a_pipe_in_the_place_of_a_blob_holds_nobody_up(rig: Rig) -> None:
+    address = folder_registry(rig.root, build("alpha"), build("beta"))
+    for blob in (rig.root / "registry/forge/noarch/beta/blobs/sha256").iterdir():
+        blob.unlink()
+        os.mkfifo(blob)
+
+    report = rig.rebuild(registry=address)
+
+    assert list(rig.records()) == ["alpha-1.0-0.conda"]
+    assert "is not a file" in reasons(report)["beta:1.0-0"]

@@ -197,3 +197,39 @@ def test_superseded_shards_stay_for_a_week(rig: Rig) -> None:
     rig.rebuild()
     assert not old.exists()
     rig.assert_sound()
+
+
+def test_symbolic_links_of_the_operator_survive_a_publication(rig: Rig) -> None:
+    rig.push(build("alpha"))
+    rig.rebuild()
+    (rig.root / "docs").mkdir()
+    (rig.root / "docs/page.html").write_text("hello")
+    (rig.site / "docs").symlink_to("../docs")
+    (rig.site / "page.html").symlink_to("../docs/page.html")
+    rig.push(build("beta"))
+
+    rig.rebuild()
+
+    assert (rig.site / "docs/page.html").read_text() == "hello"
+    assert (rig.site / "page.html").is_symlink()
+
+
+def test_a_folder_that_cannot_be_read_does_not_go_missing(
+    rig: Rig, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    rig.push(build("alpha"))
+    rig.rebuild()
+    before = rig.tree()
+    rig.push(build("beta"))
+    real = os.scandir
+
+    def scandir(path: Path) -> object:
+        if str(path).endswith("site/history"):
+            raise PermissionError(13, "Permission denied", str(path))
+        return real(path)
+
+    monkeypatch.setattr(os, "scandir", scandir)
+    with pytest.raises(ConfigError, match="can't be written"):
+        rig.rebuild()
+    monkeypatch.undo()
+    assert rig.tree() == before

@@ -161,8 +161,6 @@ def test_a_blob_of_another_size_than_its_descriptor_s_is_refused(
         b'{"manifests": null}',
         b'{"manifests": {}}',
         b'{"manifests": ["x"]}',
-        b'{"manifests": [{%b}]}' % TAGGED,
-        b'{"manifests": [{"digest": "sha256:x", "size": 1, %b}]}' % TAGGED,
     ],
 )
 def test_a_damaged_index_is_an_error_and_not_an_empty_list(
@@ -173,6 +171,18 @@ def test_a_damaged_index_is_an_error_and_not_an_empty_list(
     with pytest.raises(RegistryError, match=r"index\.json") as caught:
         registry.tags(REPOSITORY)
     assert not isinstance(caught.value, NotFoundError)
+
+
+@pytest.mark.parametrize("entry", [b"{%b}", b'{"digest": "sha256:x", "size": 1, %b}'])
+def test_an_entry_that_is_no_descriptor_costs_its_tag_alone(
+    registry: LayoutRegistry, root: Path, entry: bytes
+) -> None:
+    registry.put_blob(REPOSITORY, DATA)
+    content = b'{"manifests": [%b]}' % (entry % TAGGED)
+    (root / REPOSITORY / "index.json").write_bytes(content)
+    (tag,) = registry.tags(REPOSITORY)
+    with pytest.raises(ContentError, match="its entry in index.json"):
+        registry.manifest(REPOSITORY, tag)
 
 
 def test_an_index_too_long_to_read_makes_the_listing_incomplete(
