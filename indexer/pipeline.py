@@ -7,10 +7,11 @@ import shutil
 import sqlite3
 import tempfile
 import time
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Collection, Iterator, Mapping
 from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass
 from datetime import UTC, datetime
+from functools import partial
 from pathlib import Path
 
 import orjson
@@ -18,12 +19,12 @@ import orjson
 import indexer
 from indexer.channel import codec
 from indexer.channel.plan import Count, Guard, matches
-from indexer.channel.record import Record
 from indexer.check import check_channel
 from indexer.config import Config
 from indexer.errors import CfIndexError, ConfigError, GuardError
 from indexer.naming import Names, is_repository_selected, is_selected, read_names_file
-from indexer.planning import Rules, SubdirPlan, plan_subdir
+from indexer.parallel import in_order
+from indexer.planning import Blob, Rules, SubdirPlan, plan_subdir
 from indexer.previous import Previous, load_previous, restore
 from indexer.publish import Output, open_output, replace_file
 from indexer.published import Folder, Website
@@ -231,20 +232,13 @@ class _Rebuild:
     def _plan(self, state: State, previous: Previous, subdirs: list[str]) -> list[SubdirPlan]:
         config = self._config
 
-        def blob_stays(subdir: str) -> Callable[[str, Record], bool]:
-            def check(repository: str, record: Record) -> bool:
-                full = config.registry.repository(config.channel, subdir, repository)
-                return self._registry.has_blob(full, Digest(record.sha256))
-
-            return check
-
         plans = []
         for subdir in subdirs:
             self._run.progress.begin(f"Planning {subdir}", 1)
             rules = Rules(
                 now=int(self._run.now.timestamp() * 1000),
                 may_change=lambda file: any(matches(p, file) for p in config.allow_changed),
-                blob_stays=blob_stays(subdir),
+                blobs_stay=partial(self._blobs_stay, subdir),
                 selected=lambda name: is_selected(config, name),
                 allow_drop=config.allow_drop,
             )
@@ -252,12 +246,23 @@ class _Rebuild:
             self._run.progress.end()
         return plans
 
+    def _blobs_stay(self, subdir: str, blobs: Collection[Blob]) -> set[Blob]:
+        config = self._config
+
+        def stays(blob: Blob) -> bool:
+            repository, sha256 = blob
+            full = config.registry.repository(config.channel, subdir, repository)
+            return self._registry.has_blob(full, Digest(sha256))
+
+        answers = in_order(stays, blobs, jobs=config.jobs)
+        return {blob for blob, there in zip(blobs, answers, strict=True) if there}
+
     def _plan_mending(self, state: State, previous: Previous, read: set[str]) -> list[SubdirPlan]:
         """Plans for subdirs that aren't read, but whose files the channel's can't be made of."""
         rules = Rules(
             now=0,
             may_change=lambda _: False,
-            blob_stays=lambda *_: True,
+            blobs_stay=set,
             selected=lambda _: False,
             allow_drop=self._config.allow_drop,
         )

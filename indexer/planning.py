@@ -6,17 +6,20 @@ Names whose remembered content is the published one aren't looked at: cost follo
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Collection, Iterable, Mapping
 from dataclasses import dataclass, field
 
 from indexer.channel import codec
-from indexer.channel.plan import Count, Held, NamePlan, fit, plan_name
+from indexer.channel.plan import Count, Held, NamePlan, fit, in_question, plan_name
 from indexer.channel.record import Record
 from indexer.errors import ContentError, GuardError
 from indexer.previous import PreviousSubdir, PublishedRecords
 from indexer.render import shards, summary, zstd
 from indexer.spool import Spool
 from indexer.state import State
+
+# An archive's blob: its repository and its sha256 (hex).
+Blob = tuple[str, str]
 
 # JSON is at least a third as long as msgpack: below this nothing needs to be measured.
 _SURELY_FITS = shards.MAX_SHARD // 3
@@ -46,11 +49,14 @@ class SubdirPlan:
 
 @dataclass(frozen=True, slots=True)
 class Rules:
-    """What decides over a single file. Times are in milliseconds."""
+    """What decides over a single file. Times are in milliseconds.
+
+    ``blobs_stay`` says which of many blobs are still in the registry; it is asked once a subdir.
+    """
 
     now: int
     may_change: Callable[[str], bool]
-    blob_stays: Callable[[str, Record], bool]
+    blobs_stay: Callable[[Collection[Blob]], Collection[Blob]]
     selected: Callable[[str], bool]
     allow_drop: bool = False
 
@@ -88,18 +94,12 @@ def plan_subdir(previous: PreviousSubdir, state: State, rules: Rules) -> SubdirP
         summaries=summaries or {},
         rewrites=summaries is None,
     )
-    found = sum(
-        _plan_name(plan, name, published, state, rules) for name in _names(plan, every, chosen)
-    )
+    found = _plan_names(plan, every if plan.rewrites else chosen, published, state, rules)
     if plan.rewrites:
         # What damage took is counted as gone: the guard has to know of it.
         plan.count.before = max(plan.count.before, found)
         plan.count.removed += plan.count.before - found
     return plan
-
-
-def _names(plan: SubdirPlan, every: list[str], chosen: list[str]) -> list[str]:
-    return every if plan.rewrites else chosen
 
 
 def _is_clean(name: str, known: Mapping[str, str | None], published: Mapping[str, str]) -> bool:
@@ -113,25 +113,67 @@ def _summaries(previous: PreviousSubdir) -> dict[str, summary.NameSummary] | Non
         return None
 
 
-def _plan_name(
-    plan: SubdirPlan, name: str, published: PublishedRecords, state: State, rules: Rules
+@dataclass(frozen=True, slots=True)
+class _Name:
+    """One name, published and as it is now. ``stays``: this run isn't to touch it."""
+
+    name: str
+    repository: str
+    packed: bytes
+    before: Mapping[str, Record]
+    after: Mapping[str, Record]
+    stays: bool
+
+
+def _plan_names(
+    plan: SubdirPlan,
+    names: Iterable[str],
+    published: PublishedRecords,
+    state: State,
+    rules: Rules,
 ) -> int:
-    """Plan one name; gives how many records it had."""
+    """Plan names; gives how many records they had.
+
+    Those with a file of other bytes come last: their blobs are asked for together.
+    """
+    found = 0
+    asked: dict[str, list[Blob]] = {}
+    for name in names:
+        item = _load(plan.subdir, name, published, state, rules)
+        found += len(item.before)
+        questions = in_question(item.before, item.after, rules.may_change)
+        if questions:
+            asked[name] = [(item.repository, record.sha256) for record in questions]
+        else:
+            _plan_name(plan, item, (), rules)
+    if asked:
+        stay = rules.blobs_stay([blob for blobs in asked.values() for blob in blobs])
+        for name in asked:
+            _plan_name(plan, _load(plan.subdir, name, published, state, rules), stay, rules)
+    return found
+
+
+def _load(subdir: str, name: str, published: PublishedRecords, state: State, rules: Rules) -> _Name:
     repository = codec.repository_name(name)
     packed, before = published.of(name)
     stays = not rules.selected(name)
     if stays and not before and name in published.names() and not rules.allow_drop:
         raise GuardError(
-            f"The published records of {name} in {plan.subdir} can't be read any more, and this "
+            f"The published records of {name} in {subdir} can't be read any more, and this "
             "run isn't to read them anew. Run it without --package."
         )
-    after = before if stays else state.records(plan.subdir, repository, name)
+    after = before if stays else state.records(subdir, repository, name)
+    return _Name(name, repository, packed, before, after, stays)
+
+
+def _plan_name(plan: SubdirPlan, item: _Name, stay: Collection[Blob], rules: Rules) -> None:
+    name, before = item.name, item.before
     result = plan_name(
         before,
-        after,
+        item.after,
         now=rules.now,
         may_change=rules.may_change,
-        blob_stays=lambda record: rules.blob_stays(repository, record),
+        blob_stays=lambda record: (item.repository, record.sha256) in stay,
     )
     if sum(len(record.body) for record in result.records.values()) > _SURELY_FITS:
         # No client would read a larger shard: one name must not stop the whole channel.
@@ -143,11 +185,10 @@ def _plan_name(
         if change.kind != "kept" or (plan.rewrites and change.record is not None):
             plan.spool.add(name, change)
     plan.held += result.held
-    _plan_shard(plan, name, packed, result)
-    if not stays:
+    _plan_shard(plan, name, item.packed, result)
+    if not item.stays:
         waits = result.held or name in plan.oversize
         plan.published[name] = None if waits else plan.shards.get(name)
-    return len(before)
 
 
 def _plan_shard(plan: SubdirPlan, name: str, old: bytes, result: NamePlan) -> None:

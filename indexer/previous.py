@@ -6,7 +6,6 @@ import contextlib
 import hashlib
 import shutil
 from collections.abc import Mapping
-from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field
 from pathlib import Path
 
@@ -15,6 +14,7 @@ import orjson
 from indexer.channel.record import Record
 from indexer.check import sha256_of
 from indexer.errors import ContentError, RegistryError
+from indexer.parallel import in_order
 from indexer.published import Folder, Published, Website, is_path, read_bytes
 from indexer.render import history, repodata, shards, summary
 from indexer.render.zstd import decompress
@@ -276,13 +276,8 @@ def _download(
         shutil.move(file, target)
         target.chmod(0o644)
 
-    with ThreadPoolExecutor(_THREADS) as pool:
-        try:
-            for _ in pool.map(one, files):
-                pass
-        except BaseException:
-            pool.shutdown(wait=False, cancel_futures=True)
-            raise
+    for _ in in_order(one, files, jobs=_THREADS):
+        pass
 
 
 def _place(folder: Path, path: str, data: bytes) -> None:

@@ -15,6 +15,7 @@ PACKAGE = Path(indexer.__file__).parent
 # Each room and the earlier rooms whose names it may use. Nothing knows a later stage.
 ALLOWED: dict[str, set[str]] = {
     "errors": set(),
+    "parallel": set(),
     "registry": {"errors"},
     "channel": {"errors", "registry.content"},
     "config": {"errors", "channel", "registry.address"},
@@ -22,8 +23,8 @@ ALLOWED: dict[str, set[str]] = {
     "spool": {"channel"},
     "render": {"errors", "channel"},
     "published": {"errors", "registry"},
-    "check": {"errors", "channel", "render", "published"},
-    "previous": {"errors", "channel", "spool", "render", "published", "check"},
+    "check": {"errors", "parallel", "channel", "render", "published"},
+    "previous": {"errors", "parallel", "channel", "spool", "render", "published", "check"},
     "fetching": {"errors", "channel", "registry"},
     "reading": {"errors", "channel", "registry", "state", "fetching"},
     "naming": {"errors", "channel", "registry", "config", "previous"},
@@ -33,9 +34,9 @@ ALLOWED: dict[str, set[str]] = {
     "site": {"channel", "render", "planning", "previous", "publish"},
     "telling": {"channel", "render", "state", "reading", "planning", "report"},
     "pipeline": {
-        "errors", "channel", "registry", "config", "state", "spool", "render", "published",
-        "check", "previous", "reading", "naming", "planning", "publish", "report", "site",
-        "telling",
+        "errors", "parallel", "channel", "registry", "config", "state", "spool", "render",
+        "published", "check", "previous", "reading", "naming", "planning", "publish", "report",
+        "site", "telling",
     },
     "cli": {"errors", "config", "pipeline", "report", "check", "published", "registry"},
     "__main__": {"cli"},

@@ -49,6 +49,19 @@ class NamePlan:
     held: tuple[Held, ...] = ()
 
 
+def in_question(
+    before: Mapping[str, Record],
+    after: Mapping[str, Record],
+    may_change: Callable[[str], bool],
+) -> list[Record]:
+    """Published records whose file now has other bytes: whether they stay is up to their blobs."""
+    return [
+        old
+        for file_name, old in before.items()
+        if (new := after.get(file_name)) and new.sha256 != old.sha256 and not may_change(file_name)
+    ]
+
+
 def plan_name(
     before: Mapping[str, Record],
     after: Mapping[str, Record],
@@ -62,15 +75,16 @@ def plan_name(
     ``before`` are published records (with their indexed timestamp), ``after`` are not.
     ``now`` (milliseconds) is when a new record enters. ``may_change`` says whether a file
     may come with other bytes than before, ``blob_stays`` whether a record's archive is
-    still in the registry.
+    still in the registry: it is asked of those in question alone.
     """
+    questioned = {record.file_name for record in in_question(before, after, may_change)}
     records: dict[str, Record] = {}
     changes: list[Change] = []
     held: list[Held] = []
     for file_name in sorted(before.keys() | after.keys()):
         old, new = before.get(file_name), after.get(file_name)
         chosen = new and new.indexed(_entered(old, new, now))
-        if old and new and old.sha256 != new.sha256 and not may_change(file_name):
+        if old and new and file_name in questioned:
             stays = blob_stays(old)
             held.append(Held(file_name, old.sha256, new.sha256, stays))
             chosen = old if stays else None

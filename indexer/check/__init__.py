@@ -7,8 +7,7 @@ names and not with the records; only names whose sums differ are looked at again
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Iterable, Iterator, Mapping, Sequence
-from concurrent.futures import ThreadPoolExecutor
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -18,6 +17,7 @@ import orjson
 from indexer.channel.record import encode
 from indexer.check.records import against_record, is_json, read_records, same_when_unpacked
 from indexer.errors import ContentError
+from indexer.parallel import in_order
 from indexer.published import Folder, Published, is_path, read_bytes
 from indexer.render import channeldata, history, repodata, shards
 from indexer.render.zstd import decompress
@@ -217,15 +217,13 @@ class _Subdir:
             self._findings.notes.append(f"{self._subdir}: shards at {base} were not checked")
             return None
         form = _Form()
-        with ThreadPoolExecutor(_THREADS) as pool:
-            paths = (
-                "/".join(part for part in (self._subdir, base, f"{h}{shards.SUFFIX}") if part)
-                for h in hashes.values()
-            )
-            for (name, digest), result in zip(
-                hashes.items(), _in_order(pool, self._shard, paths), strict=True
-            ):
-                self._take_shard(form, name, digest, result)
+        paths = (
+            "/".join(part for part in (self._subdir, base, f"{h}{shards.SUFFIX}") if part)
+            for h in hashes.values()
+        )
+        contents = in_order(self._shard, paths, jobs=_THREADS)
+        for (name, digest), result in zip(hashes.items(), contents, strict=True):
+            self._take_shard(form, name, digest, result)
         return form
 
     def _shard(self, path: str) -> bytes | ContentError | None:
@@ -270,19 +268,6 @@ class _Subdir:
                     f"holds other records than {first} ({other.count} and {one.count} in all), "
                     f"for {len(names)} names: {shown}",
                 )
-
-
-def _in_order(
-    pool: ThreadPoolExecutor, function: Any, arguments: Iterable[str]
-) -> Iterator[bytes | ContentError | None]:
-    """Results in order, with only a few under way: shards aren't all held at once."""
-    waiting: list[Any] = []
-    for argument in arguments:
-        waiting.append(pool.submit(function, argument))
-        if len(waiting) >= 4 * _THREADS:
-            yield waiting.pop(0).result()
-    for future in waiting:
-        yield future.result()
 
 
 def _hash(file_name: str, fields: dict[str, Any]) -> int:
