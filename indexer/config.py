@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import difflib
 import re
 import tomllib
 from collections.abc import Callable, Mapping
@@ -49,6 +50,7 @@ class Config:
     jobs: int = 16
     retry_for: float = 60.0
     report: Path | None = None
+    log_format: str = "text"
 
 
 def load_config(
@@ -59,10 +61,9 @@ def load_config(
     Raises ConfigError with where the bad value came from and what it should be.
     """
     settings = _from_file(file or CONFIG_FILE, required=file is not None)
-    for name in _READERS:
-        for variable in (PREFIX + name.upper(), PREFIX + _FLAGS.get(name, name).upper()):
-            if environ.get(variable):
-                _set(settings, name, environ[variable], variable)
+    for variable, text in sorted(environ.items()):
+        if variable.startswith(PREFIX) and text:
+            _set(settings, _variable_name(variable), text, variable)
     for name, value in flags.items():
         if value is not None and value != () and value is not False:
             _set(settings, name, value, "--" + _FLAGS.get(name, name).replace("_", "-"))
@@ -125,6 +126,17 @@ def _from_file(path: Path, *, required: bool) -> dict[str, tuple[Any, str]]:
             )
         settings[name] = (value, f"{key} in {path}")
     return settings
+
+
+def _variable_name(variable: str) -> str:
+    """The setting that an environment variable stands for: CF_INDEX_SUBDIR or CF_INDEX_SUBDIRS."""
+    text = variable.removeprefix(PREFIX).lower()
+    for name in _READERS:
+        if text in {name, _FLAGS.get(name)}:
+            return name
+    close = difflib.get_close_matches(text, _READERS, n=1)
+    hint = f" Is {PREFIX}{close[0].upper()} meant?" if close else ""
+    raise ConfigError(f"{variable} is not a setting.{hint}")
 
 
 def _file_keys() -> list[str]:
@@ -237,6 +249,12 @@ def _policy(value: Any) -> str:
     return str(value)
 
 
+def _log_format(value: Any) -> str:
+    if value not in {"text", "json"}:
+        raise ValueError("it must be text or json")
+    return str(value)
+
+
 _READERS: Mapping[str, Callable[[Any], Any]] = {
     "registry": lambda value: RegistryAddress.parse(_text(value)),
     "channel": _channel,
@@ -262,6 +280,7 @@ _READERS: Mapping[str, Callable[[Any], Any]] = {
     "jobs": _count,
     "retry_for": _seconds,
     "report": _path,
+    "log_format": _log_format,
 }
 # Said for one run; standing in a file they would disarm the guard or the cache for good.
 _FLAGS_ONLY = frozenset({"allow_drop", "full", "dry_run", "packages"})

@@ -83,7 +83,6 @@ class Told:
     """A remembered artifact with something to say in the report; times in seconds since 1970."""
 
     place: Place
-    status: Status
     first_seen: int
     faults: tuple[Fault, ...]
     notes: tuple[str, ...]
@@ -229,14 +228,13 @@ class State:
 
     def _told(self, subdir: str, condition: str, order: str = "repository, tag") -> Iterator[Told]:
         rows = self._db.execute(
-            "SELECT repository, tag, status, first_seen, faults, notes FROM artifact"  # noqa: S608  constants
+            "SELECT repository, tag, first_seen, faults, notes FROM artifact"  # noqa: S608  constants
             f" WHERE subdir = ? AND {condition} ORDER BY {order}",
             (subdir,),
         )
-        for repository, tag, status, first_seen, faults, notes in rows:
+        for repository, tag, first_seen, faults, notes in rows:
             yield Told(
                 Place(subdir, repository, tag),
-                status,
                 first_seen,
                 tuple(Fault(*item) for item in orjson.loads(faults or b"[]")),
                 tuple(orjson.loads(notes or b"[]")),

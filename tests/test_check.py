@@ -31,10 +31,8 @@ PLAIN, PACKED = "noarch/repodata.json", "noarch/repodata.json.zst"
 INDEX = f"noarch/{shards.INDEX_NAME}"
 
 
-def problems(root: Path, *subdirs: str, whole: bool = True) -> list[str]:
-    return [
-        str(item) for item in check_channel(Folder(root), subdirs or None, whole=whole).problems
-    ]
+def problems(root: Path, *subdirs: str) -> list[str]:
+    return [str(item) for item in check_channel(Folder(root), subdirs or None).problems]
 
 
 @pytest.fixture

@@ -30,8 +30,8 @@ RECORDS = [
 ]
 
 
-def check(root: Path, *subdirs: str, whole: bool = True) -> tuple[dict[str, int], list[str]]:
-    findings = check_channel(Folder(root), subdirs or None, whole=whole)
+def check(root: Path, *subdirs: str) -> tuple[dict[str, int], list[str]]:
+    findings = check_channel(Folder(root), subdirs or None)
     return findings.records, [str(problem) for problem in findings.problems]
 
 
@@ -208,7 +208,6 @@ def test_a_file_of_ours_that_is_no_repodata_is_found(
 def test_a_channel_without_noarch_is_none(tmp_path: Path) -> None:
     write_subdir(tmp_path, [record()], "linux-64")
     assert any("noarch/repodata.json" in problem for problem in check(tmp_path)[1])
-    assert check(tmp_path, "linux-64", whole=False) == ({"linux-64": 1}, [])
 
 
 def test_a_named_subdir_must_be_there(tmp_path: Path) -> None:

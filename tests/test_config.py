@@ -36,6 +36,7 @@ SETTINGS: dict[str, tuple[Any, str, str, Any]] = {
     "jobs": (3, "3", "jobs", 3),
     "retry-for": (1.5, "1.5", "retry_for", 1.5),
     "report": ("report.json", "report.json", "report", Path("report.json")),
+    "log-format": ("json", "json", "log_format", "json"),
 }
 FLAGS_ONLY: dict[str, tuple[Any, str]] = {
     "allow-drop": (True, "allow_drop"),
@@ -183,7 +184,7 @@ def test_a_file_that_was_named_must_be_there_and_be_toml(
 def test_a_misspelt_key_in_the_file_is_not_passed_over(key: str, tmp_path: Path) -> None:
     path = tmp_path / "x.toml"
     path.write_text(f"{key} = 1\n")
-    with pytest.raises(ConfigError, match=f"'{key}'.*jobs, max-drop"):
+    with pytest.raises(ConfigError, match=f"'{key}'.*jobs, log-format, max-drop"):
         load_config(NEEDED, {}, path)
 
 
@@ -265,3 +266,17 @@ def test_an_address_that_no_client_follows_is_never_published() -> None:
         with pytest.raises(ConfigError, match="443"):
             load({"registry": registry, "base_url": "oci"})
     assert load({"registry": "oci://ghcr.io/x", "base_url": "oci"}).base_url == "oci"
+
+
+def test_a_variable_that_is_no_setting_is_refused_with_the_one_that_may_be_meant() -> None:
+    with pytest.raises(ConfigError, match=r"CF_INDEX_REGISTY .* Is CF_INDEX_REGISTRY meant\?"):
+        load_config({}, {"CF_INDEX_REGISTY": "oci://example.org/acme"})
+
+
+def test_the_log_format_may_stand_anywhere(tmp_path: Path) -> None:
+    file = tmp_path / "cf-index.toml"
+    file.write_text('log-format = "json"\n')
+    assert load_config(NEEDED, {}, file).log_format == "json"
+    assert load_config(NEEDED, {"CF_INDEX_LOG_FORMAT": "text"}, file).log_format == "text"
+    with pytest.raises(ConfigError, match="it must be text or json"):
+        load_config(NEEDED, {"CF_INDEX_LOG_FORMAT": "xml"})

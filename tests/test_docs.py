@@ -111,7 +111,7 @@ def test_no_command_in_the_docs_is_refused_by_the_real_program(block: Block) -> 
             continue
         params = dict(parse(arguments))
         if "config_file" in params:
-            del params["config_file"], params["log_format"]
+            del params["config_file"]
             given = {k: v for k, v in params.items() if v is not None}
             load_config({**NEEDED, **given}, {}, None)
 

@@ -73,18 +73,12 @@ class _Form:
         self.sums[name] = (self.sums.get(name, 0) + _hash(file_name, fields)) % 2**128
 
 
-def check_channel(
-    channel: Published, subdirs: Sequence[str] | None = None, *, whole: bool = True
-) -> Findings:
-    """Check a published channel; without ``subdirs``, all that it says it has.
-
-    ``whole`` is false for a part of a channel, where noarch and channel-wide files may be
-    somewhere else.
-    """
+def check_channel(channel: Published, subdirs: Sequence[str] | None = None) -> Findings:
+    """Check a published channel; without ``subdirs``, all that it says it has."""
     findings = Findings()
     snapshot = _check_snapshot(channel, findings, subdirs)
     known = _subdirs(channel, snapshot, findings) if subdirs is None else list(subdirs)
-    if whole and "noarch" not in known and channel.fetch("noarch/repodata.json") is None:
+    if "noarch" not in known and channel.fetch("noarch/repodata.json") is None:
         findings.add("noarch/repodata.json", "missing; every channel must have it")
     for subdir in known:
         _Subdir(channel, subdir, findings).check()

@@ -112,12 +112,10 @@ _STRICT_EXIT = 5
 )
 @click.option(
     "--log-format",
-    type=click.Choice(["text", "json"]),
-    default="text",
-    show_default=True,
-    help="json: one object a line on stderr.",
+    metavar="text|json",
+    help="json: one object a line on stderr.  [default: text]",
 )
-def rebuild(config_file: Path | None, log_format: str, **flags: Any) -> None:
+def rebuild(config_file: Path | None, **flags: Any) -> None:
     """Make the channel's index from its registry, and publish it into a folder.
 
     Lists the packages' repositories and tags, reads each new artifact's manifest and
@@ -133,7 +131,7 @@ def rebuild(config_file: Path | None, log_format: str, **flags: Any) -> None:
       cf-index rebuild --registry oci://ghcr.io/acme --channel forge --output site
     """
     config = load_config(flags, os.environ, config_file)
-    display = JsonLog(sys.stderr) if log_format == "json" else Terminal()
+    display = JsonLog(sys.stderr) if config.log_format == "json" else Terminal()
 
     def tell_failure(report: Report) -> None:
         display.end()

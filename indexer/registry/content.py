@@ -101,20 +101,19 @@ class ImageIndex:
     """An image index: the manifests it leads to."""
 
     manifests: tuple[Descriptor, ...]
-    annotations: Mapping[str, str]
 
 
 def parse_manifest(raw: RawManifest) -> ImageManifest | ImageIndex:
     """Read a manifest's bytes. Raises ContentError where they aren't a manifest."""
     document = _object(raw.body)
-    annotations = _annotations(document.get("annotations"))
     if "manifests" in document and "layers" not in document:
         children = _descriptors(document["manifests"])
         if len(children) > _MAX_CHILDREN:
             raise ContentError(f"an image index of {len(children)} manifests (at most 64 are read)")
-        return ImageIndex(children, annotations)
+        return ImageIndex(children)
     if "layers" not in document:
         raise ContentError(f"a manifest without layers (media type {_short(raw.media_type)})")
+    annotations = _annotations(document.get("annotations"))
     return ImageManifest(_descriptors(document["layers"]), annotations)
 
 
