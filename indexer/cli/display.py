@@ -13,7 +13,7 @@ from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, T
 from rich.table import Table
 
 from indexer.errors import CfIndexError
-from indexer.report import Report
+from indexer.rebuild.report import Report
 
 _NAMED = 20
 

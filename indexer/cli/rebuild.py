@@ -10,11 +10,11 @@ from typing import Any
 import click
 import orjson
 
-from indexer import pipeline
 from indexer.cli.display import JsonLog, Terminal
 from indexer.config import load_config
 from indexer.errors import CfIndexError, ConfigError
-from indexer.report import Report
+from indexer.rebuild import pipeline
+from indexer.rebuild.report import Report
 
 _STRICT_EXIT = 5
 

@@ -21,10 +21,10 @@ from demo.packages import build
 from indexer.channel.policy import Policy
 from indexer.check import check_channel
 from indexer.config import Config
-from indexer.pipeline import Run, rebuild
 from indexer.published import Folder
+from indexer.rebuild.pipeline import Run, rebuild
+from indexer.rebuild.report import Report, Silence
 from indexer.registry.address import RegistryAddress
-from indexer.report import Report, Silence
 from tests.conftest import skip_unless
 from tests.support.push import put_manifest
 from tests.support.registry_process import RegistryProcess, missing_reason

@@ -22,9 +22,9 @@ import pytest
 from demo.layers import VALIDATED, package_manifest
 from demo.packages import Package, build
 from indexer.config import Config
-from indexer.pipeline import Run, rebuild
+from indexer.rebuild.pipeline import Run, rebuild
+from indexer.rebuild.report import Silence
 from indexer.registry.address import RegistryAddress
-from indexer.report import Silence
 from tests.conftest import skip_unless
 from tests.support.push import push_image
 from tests.support.registry_process import RegistryProcess, Tls, make_ca, missing_reason

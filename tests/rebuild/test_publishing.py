@@ -14,21 +14,22 @@ from pathlib import Path
 import pytest
 
 from demo.packages import build
-from indexer import check, publish
+from indexer import check
 from indexer.errors import CfIndexError, ConfigError
+from indexer.rebuild import publish
 from tests.support.rig import Rig, tree_of
 
 # Where a run is killed: before a function of the pipeline, by SIGKILL.
 POINTS = [
-    "indexer.publish:Output.stage",
-    "indexer.publish:Staged.write#3",
-    "indexer.publish:Staged.write#8",
-    "indexer.pipeline:write_channel",
-    "indexer.pipeline:check_channel",
-    "indexer.publish:Output.swap",
-    "indexer.publish:_exchange",
-    "indexer.state:State.mark_published",
-    "indexer.pipeline:replace_file",
+    "indexer.rebuild.publish:Output.stage",
+    "indexer.rebuild.publish:Staged.write#3",
+    "indexer.rebuild.publish:Staged.write#8",
+    "indexer.rebuild.pipeline:write_channel",
+    "indexer.rebuild.pipeline:check_channel",
+    "indexer.rebuild.publish:Output.swap",
+    "indexer.rebuild.publish:_exchange",
+    "indexer.rebuild.state:State.mark_published",
+    "indexer.rebuild.pipeline:replace_file",
 ]
 
 KILLER = textwrap.dedent(
@@ -53,9 +54,9 @@ KILLER = textwrap.dedent(
     setattr(owner, last, killing)
     from indexer.config import Config
     from datetime import UTC, datetime
-    from indexer.pipeline import Run, rebuild
+    from indexer.rebuild.pipeline import Run, rebuild
     from indexer.registry.address import RegistryAddress
-    from indexer.report import Silence
+    from indexer.rebuild.report import Silence
     config = Config(registry=RegistryAddress.parse(url), channel="forge",
                     output=Path(root) / "site", state=Path(root) / "state")
     rebuild(config, Run(datetime.now(UTC), {}, Silence()))
@@ -78,7 +79,7 @@ def test_a_killed_run_leaves_a_whole_site_and_the_next_one_succeeds(rig: Rig, po
     assert kill_at(rig, point) == -signal.SIGKILL
 
     rig.assert_sound()
-    swapped = point.startswith(("indexer.state", "indexer.pipeline:replace_file"))
+    swapped = point.startswith(("indexer.rebuild.state", "indexer.rebuild.pipeline:replace_file"))
     assert (rig.tree() == before) is not swapped
     rig.rebuild()
     assert len(rig.records()) == 2
@@ -86,7 +87,9 @@ def test_a_killed_run_leaves_a_whole_site_and_the_next_one_succeeds(rig: Rig, po
     assert sorted(path.name for path in rig.root.iterdir()) == [".site.lock", "site", "state"]
 
 
-@pytest.mark.parametrize("point", ["indexer.publish:Output.swap", "indexer.pipeline:check_channel"])
+@pytest.mark.parametrize(
+    "point", ["indexer.rebuild.publish:Output.swap", "indexer.rebuild.pipeline:check_channel"]
+)
 def test_a_killed_first_run_leaves_nothing_in_the_way(rig: Rig, point: str) -> None:
     rig.push(build("alpha"))
     assert kill_at(rig, point) == -signal.SIGKILL
@@ -127,7 +130,7 @@ def test_an_index_that_fails_its_own_check_is_not_published(
     before = rig.tree()
     rig.push(build("beta"))
     findings = check.Findings([check.Problem("noarch/repodata.json", "made up")])
-    monkeypatch.setattr("indexer.pipeline.check_channel", lambda *_: findings)
+    monkeypatch.setattr("indexer.rebuild.pipeline.check_channel", lambda *_: findings)
 
     with pytest.raises(CfIndexError, match="failed its own check"):
         rig.rebuild()

@@ -14,10 +14,10 @@ from demo.layers import VALIDATED, package_manifest
 from demo.packages import Package
 from indexer.check import check_channel
 from indexer.config import Config
-from indexer.pipeline import Run, rebuild
 from indexer.published import Folder
+from indexer.rebuild.pipeline import Run, rebuild
+from indexer.rebuild.report import Report, Silence
 from indexer.registry.address import RegistryAddress
-from indexer.report import Report, Silence
 from tests.support.fake_registry import FakeRegistry
 
 START = datetime(2026, 11, 1, 12, 0, tzinfo=UTC)

@@ -6,7 +6,7 @@ from dataclasses import asdict, dataclass, field
 from typing import Any, Protocol
 
 from indexer.channel.plan import Count
-from indexer.reading import LeftOut
+from indexer.rebuild.reading import LeftOut
 
 
 class Progress(Protocol):

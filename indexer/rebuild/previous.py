@@ -16,9 +16,9 @@ from indexer.check import sha256_of
 from indexer.errors import ContentError, RegistryError
 from indexer.parallel import in_order
 from indexer.published import Folder, Published, Website, is_path, read_bytes
+from indexer.rebuild.spool import RecordStore
 from indexer.render import history, repodata, shards, summary
 from indexer.render.zstd import decompress
-from indexer.spool import RecordStore
 
 _MAX_SNAPSHOT = 256 * 1024 * 1024
 _THREADS = 16

@@ -12,7 +12,7 @@ from indexer.channel import codec
 from indexer.channel.index_json import SUBDIR
 from indexer.config import Config
 from indexer.errors import ConfigError, RegistryError, UnsupportedError
-from indexer.previous import Previous
+from indexer.rebuild.previous import Previous
 from indexer.registry import Registry, Transport
 from indexer.registry import names as sources
 from indexer.registry.github import token_from

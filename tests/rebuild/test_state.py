@@ -10,8 +10,8 @@ import pytest
 
 from indexer.channel.artifact import Fault, Place, Reading, Status
 from indexer.channel.record import Record
+from indexer.rebuild.state import Identity, Known, State, open_state
 from indexer.registry.content import Digest
-from indexer.state import Identity, Known, State, open_state
 from tests.channel.samples import record, sha256
 
 IDENTITY = Identity("oci://ghcr.io/acme", "forge", "1; none")

@@ -13,10 +13,10 @@ from indexer.channel import codec
 from indexer.channel.plan import Count, Held, NamePlan, fit, in_question, plan_name
 from indexer.channel.record import Record
 from indexer.errors import ContentError, GuardError
-from indexer.previous import PreviousSubdir, PublishedRecords
+from indexer.rebuild.previous import PreviousSubdir, PublishedRecords
+from indexer.rebuild.spool import Spool
+from indexer.rebuild.state import State
 from indexer.render import shards, summary, zstd
-from indexer.spool import Spool
-from indexer.state import State
 
 # An archive's blob: its repository and its sha256 (hex).
 Blob = tuple[str, str]

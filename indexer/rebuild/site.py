@@ -10,9 +10,9 @@ from datetime import datetime
 from pathlib import Path
 
 from indexer.channel.plan import Change
-from indexer.planning import SubdirPlan
-from indexer.previous import Previous
-from indexer.publish import Staged
+from indexer.rebuild.planning import SubdirPlan
+from indexer.rebuild.previous import Previous
+from indexer.rebuild.publish import Staged
 from indexer.render import channeldata, history, pages, repodata, shards, summary
 from indexer.render.history import ChangeEntry, FileEntry, Snapshot, SubdirEntry
 

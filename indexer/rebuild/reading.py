@@ -15,10 +15,10 @@ from indexer.channel import codec
 from indexer.channel.artifact import Fault, Place
 from indexer.channel.policy import Policy
 from indexer.errors import DeniedError, NotFoundError, RegistryError
-from indexer.fetching import Fetcher, Outcome
+from indexer.rebuild.fetching import Fetcher, Outcome
+from indexer.rebuild.state import Known, State
 from indexer.registry.address import is_tag
 from indexer.registry.base import Registry
-from indexer.state import Known, State
 
 _COMMIT_EVERY = 1000
 

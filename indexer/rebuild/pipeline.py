@@ -22,22 +22,22 @@ from indexer.channel.plan import Count, Guard, matches
 from indexer.check import check_channel
 from indexer.config import Config
 from indexer.errors import CfIndexError, ConfigError, GuardError
-from indexer.naming import Names, is_repository_selected, is_selected, read_names_file
 from indexer.parallel import in_order
-from indexer.planning import Blob, Rules, SubdirPlan, plan_subdir
-from indexer.previous import Previous, load_previous, restore
-from indexer.publish import Output, open_output, replace_file
 from indexer.published import Folder, Website
-from indexer.reading import Reader, Selection, Tally
+from indexer.rebuild.naming import Names, is_repository_selected, is_selected, read_names_file
+from indexer.rebuild.planning import Blob, Rules, SubdirPlan, plan_subdir
+from indexer.rebuild.previous import Previous, load_previous, restore
+from indexer.rebuild.publish import Output, open_output, replace_file
+from indexer.rebuild.reading import Reader, Selection, Tally
+from indexer.rebuild.report import Progress, Report
+from indexer.rebuild.site import Look, expire, write_channel, write_subdir
+from indexer.rebuild.spool import Spool
+from indexer.rebuild.state import Identity, State, borrow_state, open_state
+from indexer.rebuild.telling import tell
 from indexer.registry import Registry, Transport, open_registry
 from indexer.registry.content import Digest
 from indexer.registry.names import Listing
 from indexer.render import history, pages
-from indexer.report import Progress, Report
-from indexer.site import Look, expire, write_channel, write_subdir
-from indexer.spool import Spool
-from indexer.state import Identity, State, borrow_state, open_state
-from indexer.telling import tell
 
 # Goes up when the same registry content makes other records: what is remembered is read anew.
 RULES = 1

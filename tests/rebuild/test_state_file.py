@@ -10,10 +10,10 @@ from pathlib import Path
 import pytest
 
 from indexer.errors import ConfigError
+from indexer.rebuild.state import Identity, Known, State, borrow_state, open_state
 from indexer.registry.content import Digest
-from indexer.state import Identity, Known, State, borrow_state, open_state
 from tests.channel.samples import record, sha256
-from tests.test_state import IDENTITY, SUBDIR, place, put
+from tests.rebuild.test_state import IDENTITY, SUBDIR, place, put
 
 FILE = "state.sqlite"
 

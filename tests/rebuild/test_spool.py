@@ -10,7 +10,7 @@ from hypothesis import strategies as st
 
 from indexer.channel.plan import Change
 from indexer.channel.record import Record
-from indexer.spool import Spool
+from indexer.rebuild.spool import Spool
 from tests.channel.samples import record, sha256
 
 ALPHA = record("alpha")

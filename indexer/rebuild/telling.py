@@ -6,11 +6,11 @@ from collections.abc import Iterator, Mapping, Sequence
 from datetime import UTC, datetime
 
 from indexer.channel import codec
-from indexer.planning import SubdirPlan
-from indexer.reading import LeftOut, Tally
+from indexer.rebuild.planning import SubdirPlan
+from indexer.rebuild.reading import LeftOut, Tally
+from indexer.rebuild.report import Report, SubdirReport, Waiting
+from indexer.rebuild.state import State, Told
 from indexer.render import history
-from indexer.report import Report, SubdirReport, Waiting
-from indexer.state import State, Told
 
 _MAX_CHANGES = 1000
 _MAX_WAITING = 1000

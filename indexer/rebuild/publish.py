@@ -15,8 +15,8 @@ from collections.abc import Collection, Iterator
 from pathlib import Path
 
 from indexer.errors import ConfigError
+from indexer.rebuild.state import locked
 from indexer.render.history import SNAPSHOT
-from indexer.state import locked
 
 _AT_FDCWD = -100
 _RENAME_EXCHANGE = 2

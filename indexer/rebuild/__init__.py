@@ -1,0 +1,1 @@
+"""The main job, stage by stage: ``pipeline`` puts them together (see ``docs/carrying-on.md``)."""
