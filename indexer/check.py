@@ -18,6 +18,7 @@ import orjson
 from indexer.channel.index_json import against_fields, against_parsing
 from indexer.channel.record import encode, section_of
 from indexer.errors import ContentError
+from indexer.files import sha256_of
 from indexer.parallel import in_order
 from indexer.published import Folder, Published, is_path, read_bytes
 from indexer.published.records import is_json, read_records, same_when_unpacked
@@ -133,12 +134,6 @@ def _check_snapshot(
         if file is not None and not isinstance(channel, Folder):
             file.unlink()
     return snapshot
-
-
-def sha256_of(path: Path) -> str:
-    """The sha256 (hex) of a file, read as a stream."""
-    with path.open("rb") as file:
-        return hashlib.file_digest(file, "sha256").hexdigest()
 
 
 class _Subdir:

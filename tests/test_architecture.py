@@ -16,22 +16,23 @@ PACKAGE = Path(indexer.__file__).parent
 ALLOWED: dict[str, set[str]] = {
     "errors": set(),
     "parallel": set(),
+    "files": {"errors"},
     "registry": {"errors"},
     "channel": {"errors", "registry.content"},
     "config": {"errors", "channel", "registry.address"},
     "render": {"errors", "channel"},
     "published": {"errors", "registry", "render"},
-    "check": {"errors", "parallel", "channel", "render", "published"},
+    "check": {"errors", "files", "parallel", "channel", "render", "published"},
     "cli": {
         "errors", "config", "registry", "published", "check", "rebuild.pipeline", "rebuild.report",
     },
     "__main__": {"cli"},
     # The stages of the main job. What each may know of the rooms outside, and of its neighbours.
     "rebuild.__init__": set(),
-    "rebuild.state": {"errors", "channel", "registry.content"},
+    "rebuild.state": {"errors", "files", "channel", "registry.content"},
     "rebuild.spool": {"channel"},
     "rebuild.previous": {
-        "errors", "parallel", "channel", "render", "published", "check", "rebuild.spool",
+        "errors", "files", "parallel", "channel", "render", "published", "rebuild.spool",
     },
     "rebuild.fetching": {"errors", "channel", "registry"},
     "rebuild.reading": {"errors", "channel", "registry", "rebuild.state", "rebuild.fetching"},
@@ -39,7 +40,7 @@ ALLOWED: dict[str, set[str]] = {
     "rebuild.planning": {
         "errors", "channel", "render", "rebuild.state", "rebuild.spool", "rebuild.previous",
     },
-    "rebuild.publish": {"errors", "render", "rebuild.state"},
+    "rebuild.publish": {"errors", "files", "render"},
     "rebuild.report": {"channel", "rebuild.reading"},
     "rebuild.site": {
         "channel", "render", "rebuild.planning", "rebuild.previous", "rebuild.publish",
@@ -49,8 +50,8 @@ ALLOWED: dict[str, set[str]] = {
         "rebuild.report",
     },
     "rebuild.pipeline": {
-        "errors", "parallel", "config", "channel", "registry", "render", "published", "check",
-        "rebuild",
+        "errors", "files", "parallel", "config", "channel", "registry", "render", "published",
+        "check", "rebuild",
     },
 }  # fmt: skip
 

@@ -22,12 +22,13 @@ from indexer.channel.plan import Count, Guard, matches
 from indexer.check import check_channel
 from indexer.config import Config
 from indexer.errors import CfIndexError, ConfigError, GuardError
+from indexer.files import replace_file
 from indexer.parallel import in_order
 from indexer.published import Folder, Website
 from indexer.rebuild.naming import Names, is_repository_selected, is_selected, read_names_file
 from indexer.rebuild.planning import Blob, Rules, SubdirPlan, plan_subdir
 from indexer.rebuild.previous import Previous, load_previous, restore
-from indexer.rebuild.publish import Output, open_output, replace_file
+from indexer.rebuild.publish import Output, open_output
 from indexer.rebuild.reading import Reader, Selection, Tally
 from indexer.rebuild.report import Progress, Report
 from indexer.rebuild.site import Look, expire, write_channel, write_subdir

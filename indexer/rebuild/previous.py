@@ -12,8 +12,8 @@ from pathlib import Path
 import orjson
 
 from indexer.channel.record import Record
-from indexer.check import sha256_of
 from indexer.errors import ContentError, RegistryError
+from indexer.files import sha256_of
 from indexer.parallel import in_order
 from indexer.published import Folder, Published, Website, is_path, read_bytes
 from indexer.rebuild.spool import RecordStore

@@ -15,7 +15,7 @@ from collections.abc import Collection, Iterator
 from pathlib import Path
 
 from indexer.errors import ConfigError
-from indexer.rebuild.state import locked
+from indexer.files import locked
 from indexer.render.history import SNAPSHOT
 
 _AT_FDCWD = -100
@@ -123,13 +123,6 @@ def _told(folder: Path) -> Iterator[None]:
         yield
     except OSError as error:
         raise ConfigError(f"The output {folder} can't be written: {error}.") from error
-
-
-def replace_file(path: Path, data: bytes) -> None:
-    """Write a single file that is never seen half-written."""
-    scratch = path.with_name(f".{path.name}.new")
-    scratch.write_bytes(data)
-    scratch.replace(path)
 
 
 def _check_place(folder: Path, apart_from: Collection[Path]) -> None:

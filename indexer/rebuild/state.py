@@ -7,7 +7,6 @@ content under a digest never changes, so what is remembered is never stale.
 from __future__ import annotations
 
 import contextlib
-import fcntl
 import math
 import sqlite3
 import tempfile
@@ -21,6 +20,7 @@ import orjson
 from indexer.channel.artifact import Fault, Place, Reading, Status
 from indexer.channel.record import Record
 from indexer.errors import ConfigError
+from indexer.files import locked
 from indexer.registry.content import Digest
 
 _APPLICATION = 0x6366_6978  # "cfix"
@@ -297,20 +297,6 @@ def borrow_state(
                 source.backup(target)
         with open_state(Path(scratch), identity) as (state, _):
             yield state, None
-
-
-@contextlib.contextmanager
-def locked(path: Path, what: str) -> Iterator[None]:
-    """Hold a lock file while working. Raises ConfigError where somebody else holds it."""
-    with path.open("w") as lock:
-        try:
-            fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        except BlockingIOError as error:
-            raise ConfigError(
-                f"Another run is using {what} (it holds {path}). Wait for it to end, or give "
-                "this one other folders."
-            ) from error
-        yield
 
 
 def _set_aside(path: Path) -> None:

@@ -1,0 +1,47 @@
+"""Files on this machine: their hashes, their locks, and replacing one whole."""
+
+from __future__ import annotations
+
+import contextlib
+import fcntl
+import hashlib
+from collections.abc import Iterator
+from pathlib import Path
+
+from indexer.errors import ConfigError
+
+
+def sha256_of(path: Path) -> str:
+    """The sha256 (hex) of a file, read as a stream."""
+    with path.open("rb") as file:
+        return hashlib.file_digest(file, "sha256").hexdigest()
+
+
+def replace_file(path: Path, data: bytes) -> None:
+    """Write a single file that is never seen half-written. Raises ConfigError where it can't be."""
+    scratch = path.with_name(f".{path.name}.new")
+    try:
+        scratch.write_bytes(data)
+        scratch.replace(path)
+    except OSError as error:
+        raise ConfigError(f"{path} can't be written: {error.strerror}.") from error
+
+
+@contextlib.contextmanager
+def locked(path: Path, what: str) -> Iterator[None]:
+    """Hold a lock file while working.
+
+    Raises ConfigError where somebody else holds it, or where it can't be made.
+    """
+    with contextlib.ExitStack() as stack:
+        try:
+            lock = stack.enter_context(path.open("w"))
+            fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError as error:
+            raise ConfigError(
+                f"Another run is using {what} (it holds {path}). Wait for it to end, or give "
+                "this one other folders."
+            ) from error
+        except OSError as error:
+            raise ConfigError(f"{path} can't be made: {error.strerror}.") from error
+        yield
