@@ -29,10 +29,15 @@ ALLOWED: dict[str, set[str]] = {
     "__main__": {"cli"},
     # The stages of the main job. What each may know of the rooms outside, and of its neighbours.
     "rebuild.__init__": set(),
-    "rebuild.state": {"errors", "files", "channel", "registry.content"},
+    "rebuild.state": {"channel", "registry.content"},
+    "rebuild.state_file": {"errors", "files", "rebuild.state"},
     "rebuild.spool": {"channel"},
     "rebuild.previous": {
-        "errors", "files", "parallel", "channel", "render", "published", "rebuild.spool",
+        "errors", "files", "channel", "render", "published", "rebuild.spool",
+    },
+    "rebuild.beginning": {
+        "errors", "files", "parallel", "config", "registry", "render", "published",
+        "rebuild.state", "rebuild.previous", "rebuild.publish",
     },
     "rebuild.fetching": {"errors", "channel", "registry"},
     "rebuild.reading": {"errors", "channel", "registry", "rebuild.state", "rebuild.fetching"},
@@ -67,7 +72,7 @@ ONLY_IN: dict[str, set[str]] = {
     "backports": {"render"},
     "compression": {"render"},
     "ijson": {"published"},
-    "sqlite3": {"rebuild.state", "rebuild.spool", "rebuild.pipeline"},
+    "sqlite3": {"rebuild.state", "rebuild.state_file", "rebuild.spool", "rebuild.pipeline"},
     "rattler": {"channel", "render"},
     "tomllib": {"config"},
 }

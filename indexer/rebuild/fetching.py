@@ -5,6 +5,7 @@ Runs in worker threads; what is wrong with an artifact costs that artifact alone
 
 from __future__ import annotations
 
+from collections.abc import Collection
 from dataclasses import dataclass, field, replace
 
 from indexer.channel.artifact import (
@@ -31,7 +32,7 @@ class Outcome:
     """What a tag led to.
 
     Without a ``digest`` it is nothing to remember: content that was gone or broken on the
-    way may be there next time. ``same`` says that the tag leads where it led before.
+    way may be there next time. ``same`` says that the tag leads to what is known already.
     """
 
     digest: Digest | None
@@ -53,8 +54,8 @@ class Fetcher:
         """A repository's name in the registry."""
         return self._registry.address.repository(self._channel, subdir, repository)
 
-    def fetch(self, place: Place, known: Digest | None) -> Outcome:
-        """Read one tag, where it no longer leads to the manifest that is ``known``.
+    def fetch(self, place: Place, known: Collection[Digest]) -> Outcome:
+        """Read one tag, unless it leads to a manifest that is ``known``.
 
         Raises RegistryError where the registry doesn't answer.
         """
@@ -64,7 +65,7 @@ class Fetcher:
         except _LostError as error:
             return _rejected(None, error)
         digest = raw.digest
-        if digest == known:
+        if digest in known:
             return Outcome(digest, "indexed", same=True)
         try:
             return self._understand(place, repository, raw)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import sys
-from collections.abc import Mapping
+from collections.abc import Callable, Collection, Mapping
 from dataclasses import dataclass, replace
 from fnmatch import fnmatchcase
 from pathlib import Path
@@ -54,12 +54,15 @@ class Names:
     environ: Mapping[str, str]
     lines: tuple[str, ...] | None = None
 
-    def find(self, previous: Previous) -> sources.Listing:
+    def find(
+        self, previous: Previous, remembered: Callable[[str], Collection[str]]
+    ) -> sources.Listing:
         """The repositories to read, by subdir.
 
-        Raises RegistryError where no source can name them, or one broke off.
+        ``remembered`` gives those of a subdir that were seen before, published or not. Raises
+        RegistryError where no source can name them, or one broke off.
         """
-        listing = self._listing(previous)
+        listing = self._listing(previous, remembered)
         notes = list(listing.notes)
         if listing.ignored:
             shown = ", ".join(listing.ignored[:_SHOWN])
@@ -81,7 +84,9 @@ class Names:
             }
         return replace(listing, repositories=found, notes=tuple(notes))
 
-    def _listing(self, previous: Previous) -> sources.Listing:
+    def _listing(
+        self, previous: Previous, remembered: Callable[[str], Collection[str]]
+    ) -> sources.Listing:
         config = self.config
         channel = sources.Channel(
             config.channel, config.subdirs, SUBDIR, frozenset({codec.REPODATA_REPOSITORY})
@@ -89,16 +94,22 @@ class Names:
         subdirs = config.subdirs or tuple(previous.subdirs())
         if self.lines is not None:
             return sources.from_lines(self.lines, channel, codec.repository_name)
-        if subdirs and config.packages and not any(map(_is_glob, config.packages)):
-            # Whole names need no listing: a dispatched run asks for nothing else.
+        if config.subdirs and config.packages and not any(map(_is_glob, config.packages)):
+            # Whole names need no listing: a dispatched run asks for nothing else. Without
+            # subdirs, the listing is where those come from.
             spelt = tuple(sorted({codec.repository_name(name) for name in config.packages}))
-            return sources.Listing("--package", dict.fromkeys(subdirs, spelt))
+            return sources.Listing("--package", dict.fromkeys(config.subdirs, spelt))
         try:
             token = token_from(self.environ)
             return sources.from_registry(self.registry, channel, self.transport, token)
         except UnsupportedError as error:
             known = {
-                subdir: [codec.repository_name(name) for name in previous.subdir(subdir).shards]
+                subdir: sorted(
+                    {
+                        *map(codec.repository_name, previous.subdir(subdir).names()),
+                        *remembered(subdir),
+                    }
+                )
                 for subdir in subdirs
             }
             if not any(known.values()):

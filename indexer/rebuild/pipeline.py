@@ -3,16 +3,13 @@
 from __future__ import annotations
 
 import os
-import shutil
 import sqlite3
-import tempfile
 import time
 from collections.abc import Callable, Collection, Iterator, Mapping
 from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from functools import partial
-from pathlib import Path
 
 import orjson
 
@@ -21,19 +18,21 @@ from indexer.channel import codec
 from indexer.channel.plan import Count, Guard, matches
 from indexer.check import check_channel
 from indexer.config import Config
-from indexer.errors import CfIndexError, ConfigError, GuardError
+from indexer.errors import CfIndexError, ConfigError, RegistryError
 from indexer.files import replace_file
 from indexer.parallel import in_order
-from indexer.published import Folder, Website
+from indexer.published import Folder
+from indexer.rebuild.beginning import Beginning, scratch_folder
 from indexer.rebuild.naming import Names, is_repository_selected, is_selected, read_names_file
 from indexer.rebuild.planning import Blob, Rules, SubdirPlan, plan_subdir
-from indexer.rebuild.previous import Previous, load_previous, restore
+from indexer.rebuild.previous import Previous
 from indexer.rebuild.publish import Output, open_output
 from indexer.rebuild.reading import Reader, Selection, Tally
 from indexer.rebuild.report import Progress, Report
 from indexer.rebuild.site import Look, expire, write_channel, write_subdir
 from indexer.rebuild.spool import Spool
-from indexer.rebuild.state import Identity, State, borrow_state, open_state
+from indexer.rebuild.state import State
+from indexer.rebuild.state_file import Identity, borrow_state, open_state
 from indexer.rebuild.telling import tell
 from indexer.registry import Registry, Transport, open_registry
 from indexer.registry.content import Digest
@@ -124,20 +123,23 @@ class _Rebuild:
             output = stack.enter_context(
                 open_output(config.output, only_look=config.dry_run, apart_from=apart)
             )
+            if self._look.base_url is None and config.base_url == "auto":
+                report.notes.append(_NO_BASE_URL)
+            with self._timed("previous"):
+                beginning = Beginning(config, output.folder, self._transport)
+                scratch = stack.enter_context(scratch_folder(output, apart=config.dry_run))
+                previous = beginning.find(scratch)
             opened = borrow_state if config.dry_run else open_state
             state, why = stack.enter_context(opened(config.state, identity, fresh=fresh))
             if why:
                 report.notes.append(f"the state was set aside: {why}")
-            if self._look.base_url is None:
-                report.notes.append(_NO_BASE_URL)
-            with self._timed("previous"):
-                previous = self._previous(output, stack)
-                self._check_previous(previous, output, state)
+            previous = beginning.not_anew(previous, state)
+            report.notes += previous.notes
             with self._timed("names"):
                 names = Names(
                     config, self._registry, self._transport, self._run.environ, self._names
                 )
-                listing = names.find(previous)
+                listing = names.find(previous, state.repositories)
                 report.names_from, report.notes = listing.source, [*report.notes, *listing.notes]
             with self._timed("reading"):
                 listed = listing.repositories
@@ -160,45 +162,6 @@ class _Rebuild:
             self._publish(output, state, previous, [*plans, *mending])
             report.requests = self._registry.requests.as_dict()
 
-    def _previous(self, output: Output, stack: ExitStack) -> Previous:
-        location = self._config.previous
-        if location is None:
-            previous = load_previous(output.folder)
-        elif location.startswith(("http://", "https://")):
-            scratch = output.scratch
-            if self._config.dry_run:
-                # Another run may be using the scratch folder beside the output.
-                scratch = Path(stack.enter_context(tempfile.TemporaryDirectory()))
-            stack.callback(shutil.rmtree, scratch, ignore_errors=True)
-            scratch.mkdir(parents=True, exist_ok=True)
-            website = Website(location, self._transport, scratch)
-            previous = restore(website, scratch / "site", output.folder)
-        elif not Path(location).is_dir():
-            raise ConfigError(f"--previous {location}: there is no such folder.")
-        else:
-            previous = load_previous(Path(location).absolute())
-        self._report.notes += previous.notes
-        return previous
-
-    def _check_previous(self, previous: Previous, output: Output, state: State) -> None:
-        """Refuse what would silently begin a channel anew, or mix two."""
-        config, snapshot = self._config, previous.snapshot
-        if config.allow_drop:
-            return
-        begun = (output.folder / history.SNAPSHOT).is_file() or state.has_published()
-        if config.previous is not None and previous.folder is None and begun:
-            raise GuardError(
-                f"There is no site at --previous {config.previous}, but one was published before: "
-                "its entry times and history would be lost. Mend the address, or say --allow-drop."
-            )
-        here = (str(config.registry), config.channel)
-        if snapshot and (snapshot.registry, snapshot.channel) != here:
-            raise GuardError(
-                f"The previous index was made from {snapshot.registry}, channel "
-                f"{snapshot.channel}. If the channel has moved, say --allow-drop; if not, name "
-                "another output."
-            )
-
     def _read(self, state: State, previous: Previous, listing: Listing) -> dict[str, Tally]:
         progress = self._run.progress
         reader = Reader(
@@ -213,7 +176,7 @@ class _Rebuild:
         tallies = {}
         for subdir, repositories in listing.repositories.items():
             progress.begin(f"Reading {subdir}", len(repositories))
-            published = previous.subdir(subdir).shards
+            published = previous.subdir(subdir).names()
             named = bool(self._config.packages)
             selection = Selection(
                 subdir,
@@ -228,7 +191,22 @@ class _Rebuild:
                 subdir, set(repositories), lambda name: is_repository_selected(self._config, name)
             )
             progress.end()
+        self._refuse_if_all_denied(tallies)
         return tallies
+
+    def _refuse_if_all_denied(self, tallies: Mapping[str, Tally]) -> None:
+        """Where not one repository of a subdir (or of those named) answers, none is absent."""
+        named = bool(self._config.packages)
+        for part in (
+            [tuple(tallies.values())] if named else [(tally,) for tally in tallies.values()]
+        ):
+            asked = sum(tally.repositories for tally in part)
+            if asked and sum(tally.denied for tally in part) == asked:
+                reason = next(text for tally in part for text in tally.passed_over)
+                raise RegistryError(
+                    f"Not one of {asked} repositories could be read ({reason}). Check the "
+                    "registry's address, the channel and the credentials."
+                )
 
     def _plan(self, state: State, previous: Previous, subdirs: list[str]) -> list[SubdirPlan]:
         config = self._config
@@ -277,21 +255,21 @@ class _Rebuild:
         changed = [plan for plan in plans if self._differs(plan, previous)]
         snapshot = previous.snapshot
         same_look = snapshot is not None and snapshot.rendering == self._look.of_channel()
-        in_place = previous.folder == output.folder
-        report.outcome = "published"
-        if not changed and same_look and in_place:
-            report.outcome = "unchanged"
+        report.outcome = "unchanged" if same_look and not changed else "published"
         if config.dry_run:
             report.outcome = f"dry run: would be {report.outcome}"
             return
+        if previous.folder != output.folder and report.outcome == "unchanged":
+            report.notes.append(f"the output was made a copy of {config.previous}")
         with self._timed("writing"):
-            if report.outcome == "published":
+            if previous.folder != output.folder or report.outcome == "published":
                 self._write(output, previous, changed)
         if "checking" in report.durations:
             written = report.durations["writing"] - report.durations["checking"]
             report.durations["writing"] = round(written, 3)
         for plan in plans:
             state.mark_published(plan.subdir, plan.published)
+        state.sweep(int(self._run.now.timestamp()))
         state.commit()
         report.requests = self._registry.requests.as_dict()
         replace_file(output.folder / STATUS, status_bytes(report))

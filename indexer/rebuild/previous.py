@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import contextlib
 import hashlib
-import shutil
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -12,16 +11,14 @@ from pathlib import Path
 import orjson
 
 from indexer.channel.record import Record
-from indexer.errors import ContentError, RegistryError
+from indexer.errors import ContentError
 from indexer.files import sha256_of
-from indexer.parallel import in_order
-from indexer.published import Folder, Published, Website, is_path, read_bytes
+from indexer.published import Folder, is_path, read_bytes
 from indexer.rebuild.spool import RecordStore
 from indexer.render import history, repodata, shards, summary
 from indexer.render.zstd import decompress
 
-_MAX_SNAPSHOT = 256 * 1024 * 1024
-_THREADS = 16
+MAX_SNAPSHOT = 256 * 1024 * 1024
 
 
 @dataclass(frozen=True, slots=True)
@@ -29,7 +26,8 @@ class PreviousSubdir:
     """One subdir of the previous site.
 
     ``shards`` are empty where the shard index can't be trusted; ``entry`` is None where the
-    snapshot can't. ``exists`` says that something of it is there, sound or not.
+    snapshot can't. ``exists`` says that something of it is there, sound or not; ``foreign``
+    that nothing of it is believed unread.
     """
 
     folder: Path
@@ -37,13 +35,16 @@ class PreviousSubdir:
     shards: Mapping[str, str] = field(default_factory=dict)
     entry: history.SubdirEntry | None = None
     exists: bool = False
+    foreign: bool = False
 
     def is_whole(self) -> bool:
         """Whether its files are those that its snapshot lists, so that they can be built upon."""
         return self.entry is not None and all(map(self._has, self.entry.files))
 
     def looks_whole(self) -> bool:
-        """The same by sizes alone: cheap enough for every run."""
+        """The same by sizes alone, where that will do: cheap enough for every run."""
+        if self.foreign:
+            return self.is_whole()
         return self.entry is not None and all(
             (path := self.folder / name).is_file() and path.stat().st_size == expected.size
             for name, expected in self.entry.files.items()
@@ -56,7 +57,7 @@ class PreviousSubdir:
             name
             for name, digest in self.shards.items()
             if not (path := folder / f"{digest}{shards.SUFFIX}").is_file()
-            or (thorough and sha256_of(path) != digest)
+            or ((thorough or self.foreign) and sha256_of(path) != digest)
         }
 
     def summaries(self) -> dict[str, summary.NameSummary]:
@@ -94,6 +95,10 @@ class PreviousSubdir:
             return packed, shards.unpack_shard(packed)
         except ContentError:
             return None
+
+    def names(self) -> set[str]:
+        """Every name that was published, as far as it can be known."""
+        return PublishedRecords(self).names()
 
     def load_store(self) -> RecordStore | None:
         """All records from repodata.json; None where that can't be relied on either."""
@@ -156,11 +161,16 @@ class PublishedRecords:
 
 @dataclass(frozen=True, slots=True)
 class Previous:
-    """The previous site, in a folder; empty (``folder`` is None) in a first run."""
+    """The previous site, in a folder; empty (``folder`` is None) in a first run.
+
+    ``foreign``: it isn't what this program swapped in itself, so its files' sizes say nothing.
+    """
 
     folder: Path | None = None
     snapshot: history.Snapshot | None = None
     notes: tuple[str, ...] = ()
+    foreign: bool = False
+    _known: dict[str, PreviousSubdir] = field(default_factory=dict, compare=False, repr=False)
 
     def subdirs(self) -> list[str]:
         """The subdirs it has; by its folders where the snapshot can't be read."""
@@ -173,6 +183,11 @@ class Previous:
 
     def subdir(self, subdir: str) -> PreviousSubdir:
         """What it has of one subdir, which may be nothing."""
+        if subdir not in self._known:
+            self._known[subdir] = self._read_subdir(subdir)
+        return self._known[subdir]
+
+    def _read_subdir(self, subdir: str) -> PreviousSubdir:
         if self.folder is None:
             return PreviousSubdir(Path(), subdir)
         entry = self.snapshot.subdirs.get(subdir) if self.snapshot else None
@@ -184,7 +199,7 @@ class Previous:
             expected = entry.files.get(f"{subdir}/{shards.INDEX_NAME}") if entry else None
             if expected is None or hashlib.sha256(data).hexdigest() == expected.sha256:
                 _, hashes = shards.unpack_index(data)
-        return PreviousSubdir(self.folder, subdir, hashes, entry, exists)
+        return PreviousSubdir(self.folder, subdir, hashes, entry, exists, self.foreign)
 
     def changes(self) -> list[history.ChangeEntry]:
         """The recent changes; none where the file is damaged, which must not stop a channel."""
@@ -201,86 +216,16 @@ class Previous:
     def _read(self, path: str) -> bytes:
         if self.folder is None:
             return b"[]"
-        return read_bytes(Folder(self.folder), path, _MAX_SNAPSHOT) or b"[]"
+        return read_bytes(Folder(self.folder), path, MAX_SNAPSHOT) or b"[]"
 
 
-def load_previous(folder: Path) -> Previous:
+def load_previous(folder: Path, *, foreign: bool = False) -> Previous:
     """The previous site in a folder. A snapshot that can't be read is noted, not trusted."""
-    data = read_bytes(Folder(folder), history.SNAPSHOT, _MAX_SNAPSHOT)
+    data = read_bytes(Folder(folder), history.SNAPSHOT, MAX_SNAPSHOT)
     if data is None:
         return Previous()
     try:
-        return Previous(folder, history.decode_snapshot(data))
+        return Previous(folder, history.decode_snapshot(data), foreign=foreign)
     except ContentError as error:
         note = f"{folder / history.SNAPSHOT}: {error}; everything is written anew"
-        return Previous(folder, None, (note,))
-
-
-def restore(website: Website, folder: Path, current: Path) -> Previous:
-    """Bring a published site into ``folder``, every file checked against its snapshot.
-
-    Where ``current`` is the very same site, nothing is fetched. Raises RegistryError where
-    the site can't be read or doesn't hold together.
-    """
-    data = read_bytes(website, history.SNAPSHOT, _MAX_SNAPSHOT)
-    if data is None:
-        if (other := website.fetch("noarch/repodata.json")) is not None:
-            other.unlink()
-            raise RegistryError(
-                f"{website.location} is a channel, but has no {history.SNAPSHOT}: it can't be "
-                "built upon. Name the address that this program publishes to."
-            )
-        note = f"{website.location} has no {history.SNAPSHOT} yet: a first publication"
-        return Previous(notes=(note,))
-    if read_bytes(Folder(current), history.SNAPSHOT, _MAX_SNAPSHOT) == data:
-        return load_previous(current)
-    try:
-        snapshot = history.decode_snapshot(data)
-    except ContentError as error:
-        raise RegistryError(f"{website.location}{history.SNAPSHOT}: {error}.") from error
-    shutil.rmtree(folder, ignore_errors=True)
-    _place(folder, history.SNAPSHOT, data)
-    files = {path: entry.sha256 for path, entry in snapshot.files.items()}
-    for entry in snapshot.subdirs.values():
-        files |= {path: item.sha256 for path, item in entry.files.items()}
-    _download(website, folder, files)
-    wanted: dict[str, str] = {}
-    optional: dict[str, str] = {}
-    for subdir, entry in snapshot.subdirs.items():
-        place = f"{subdir}/{shards.FOLDER}"
-        index = (folder / subdir / shards.INDEX_NAME).read_bytes()
-        _, hashes = shards.unpack_index(index)
-        wanted |= {f"{place}/{h}{shards.SUFFIX}": h for h in hashes.values()}
-        optional |= {f"{place}/{h}{shards.SUFFIX}": h for h in entry.superseded}
-    _download(website, folder, wanted)
-    _download(website, folder, optional, required=False)
-    return Previous(folder, snapshot)
-
-
-def _download(
-    website: Published, folder: Path, files: Mapping[str, str], *, required: bool = True
-) -> None:
-    def one(path: str) -> None:
-        if not is_path(path):
-            raise RegistryError(f"{website.location} lists {path[:200]!r}, no path of a channel.")
-        file = website.fetch(path)
-        if file is None and not required:
-            return
-        if file is None or sha256_of(file) != files[path]:
-            raise RegistryError(
-                f"{website.location}{path} is missing or isn't what the snapshot lists. If the "
-                "site is just being deployed, try again in some minutes."
-            )
-        target = folder / path
-        target.parent.mkdir(parents=True, exist_ok=True)
-        shutil.move(file, target)
-        target.chmod(0o644)
-
-    for _ in in_order(one, files, jobs=_THREADS):
-        pass
-
-
-def _place(folder: Path, path: str, data: bytes) -> None:
-    target = folder / path
-    target.parent.mkdir(parents=True, exist_ok=True)
-    target.write_bytes(data)
+        return Previous(folder, None, (note,), foreign)

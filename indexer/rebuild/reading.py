@@ -102,12 +102,6 @@ class Reader:
             self._work(selection, tally)
         finally:
             self._state.commit()
-        if tally.denied and tally.denied == tally.repositories and not selection.named:
-            raise RegistryError(
-                f"None of the {tally.repositories} repositories of {selection.subdir} could be "
-                f"read ({tally.passed_over[0]}). Check the registry's address, the channel and "
-                "the credentials."
-            )
         return tally
 
     def forget_others(
@@ -117,7 +111,7 @@ class Reader:
         for repository in self._state.repositories(subdir):
             if repository not in listed and selected(repository):
                 for tag in self._state.tags(subdir, repository):
-                    self._state.forget(Place(subdir, repository, tag))
+                    self._state.forget(Place(subdir, repository, tag), self._now)
         self._state.commit()
 
     def _work(self, selection: Selection, tally: Tally) -> None:
@@ -129,7 +123,7 @@ class Reader:
         def submit_next() -> bool:
             if tasks:
                 task = tasks.popleft()
-                known = task.known.digest if task.known else None
+                known = self._state.digests(task.place)
                 read = pool.submit(self._fetcher.fetch, task.place, known)
                 read.add_done_callback(lambda f: done.put(lambda: self._take(task, f, tally)))
                 return True
@@ -182,7 +176,7 @@ class Reader:
         packages = {tag for tag in tags if codec.is_package_tag(tag)}
         tally.tags += len(packages)
         for tag in known.keys() - packages:
-            self._state.forget(Place(subdir, repository, tag))
+            self._state.forget(Place(subdir, repository, tag), self._now)
         due = selection.due.get(repository, ())
         for tag in sorted(packages):
             place, seen = Place(subdir, repository, tag), known.get(tag)
@@ -195,10 +189,10 @@ class Reader:
         outcome = future.result()
         tally.read += task.known is None
         tally.looked_again += task.known is not None
-        if outcome.same:
-            self._state.touch(task.place, self._now)
+        if outcome.same and outcome.digest is not None:
+            self._state.look(task.place, outcome.digest, self._now)
         elif outcome.digest is None:
-            self._state.forget(task.place)
+            self._state.forget(task.place, self._now)
             tally.left_out += [_left_out(task.place, fault) for fault in outcome.reading.faults]
         else:
             self._state.put(task.place, outcome.digest, outcome.status, outcome.reading, self._now)

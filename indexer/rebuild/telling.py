@@ -57,7 +57,7 @@ def _faults(told: Told) -> Iterator[LeftOut]:
 
 
 def _waiting(told: Told) -> Waiting:
-    since = history.rfc3339(datetime.fromtimestamp(told.first_seen, UTC))
+    since = history.rfc3339(datetime.fromtimestamp(told.since, UTC))
     return Waiting(told.place.subdir, told.place.repository, told.place.tag, since)
 
 

@@ -8,10 +8,12 @@ from pathlib import Path
 import pytest
 
 from demo.packages import build
+from indexer.channel.policy import Policy
 from indexer.errors import ConfigError, GuardError
 from indexer.render import shards
 from tests.support import faults
 from tests.support.rig import Rig
+from tests.support.web import served
 
 
 def fill(rig: Rig, count: int = 30) -> None:
@@ -161,11 +163,63 @@ def test_a_spec_that_makes_the_parser_panic_costs_its_artifact_alone(rig: Rig) -
 
 def test_a_mistyped_previous_does_not_begin_the_channel_anew(rig: Rig) -> None:
     fill(rig, 2)
-    with pytest.raises(GuardError, match="entry times and history would be lost"):
-        rig.rebuild(previous=f"{rig.fake.http}/no-such-site/")
+    site = rig.site.rename(rig.root / "published")
+    rig.rebuild(previous=str(site))
     (rig.root / "empty").mkdir()
+    shutil.rmtree(rig.site)
+    for mistyped in (f"{rig.fake.http}/no-such-site/", str(rig.root / "empty")):
+        with pytest.raises(GuardError, match="entry times and history would be lost"):
+            rig.rebuild(previous=mistyped)
+    assert rig.rebuild(previous=str(rig.root / "empty"), allow_drop=True).outcome == "published"
+
+
+def test_a_first_deployment_that_failed_blocks_nothing(rig: Rig) -> None:
+    rig.push(build("alpha"))
+    (rig.root / "empty").mkdir()
+    with served(rig.root / "empty") as address:
+        rig.rebuild(previous=address)
+        before = rig.records()
+        # The site was built, never deployed, and the next machine has only the state.
+        shutil.move(rig.site, rig.root / "lost")
+        assert rig.rebuild(previous=address).outcome == "published"
+        # Where it does have the site, it builds upon that one.
+        shutil.rmtree(rig.site)
+        shutil.move(rig.root / "lost", rig.site)
+        report = rig.rebuild(previous=address)
+    assert rig.records() == before
+    assert any("built upon" in note for note in report.notes)
+
+
+def test_a_setting_that_is_refused_does_not_cost_the_state(rig: Rig) -> None:
+    fill(rig, 2)
     with pytest.raises(GuardError):
-        rig.rebuild(previous=str(rig.root / "empty"))
+        rig.rebuild(channel="other")
+    assert rig.rebuild().requests.get("manifests", 0) == 0
+
+
+def test_a_run_that_lets_everything_in_does_not_cost_the_state(rig: Rig) -> None:
+    fill(rig, 2)
+    rig.rebuild(policy=Policy("none"))
+    report = rig.rebuild()
+    assert report.requests.get("manifests", 0) == 0
+    assert any("set aside" in note for note in report.notes)
+
+
+@pytest.mark.parametrize("name", ["repodata.json", "repodata.json.zst", "shards"])
+def test_damage_in_a_site_from_elsewhere_is_not_published(rig: Rig, name: str) -> None:
+    fill(rig, 3)
+    before = rig.tree()
+    site = rig.site.rename(rig.root / "published")
+    path = site / "noarch" / name
+    path = next(path.iterdir()) if path.is_dir() else path
+    damaged = bytearray(path.read_bytes())
+    damaged[len(damaged) // 2] ^= 1
+    path.write_bytes(damaged)
+    rig.rebuild(previous=str(site))
+    rig.assert_sound()
+    assert {path for path in rig.tree() if path.startswith("noarch/")} == {
+        path for path in before if path.startswith("noarch/")
+    }
 
 
 def test_another_channel_is_not_published_over_this_one(rig: Rig) -> None:

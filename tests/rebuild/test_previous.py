@@ -10,6 +10,7 @@ import pytest
 
 from demo.packages import build
 from indexer.errors import RegistryError
+from tests.support.fake_registry import FileHost
 from tests.support.rig import Rig, tree_of
 from tests.support.web import served
 
@@ -57,6 +58,23 @@ def test_the_same_site_is_not_fetched_again(moved: Rig) -> None:
         report = moved.rebuild(previous=address)
     assert report.outcome == "unchanged"
     assert (moved.site / "index.html").stat().st_ino == inode
+
+
+def test_what_is_at_hand_already_is_not_fetched_again(moved: Rig) -> None:
+    shutil.copytree(moved.root / "published", moved.site)
+    (moved.site / "history/snapshot.json").write_bytes(b"{}")
+    missing = next((moved.site / "noarch/shards").iterdir())
+    missing.unlink()
+    with FileHost() as host:
+        for path in (moved.root / "published").rglob("*"):
+            if path.is_file():
+                host.put(f"/{path.relative_to(moved.root / 'published')}", path.read_bytes())
+        report = moved.rebuild(previous=host.http)
+        asked = [request.path for request in host.requests]
+    assert moved.tree() == tree_of(moved.root / "published")
+    assert asked == ["/history/snapshot.json", f"/noarch/shards/{missing.name}"]
+    assert report.outcome == "unchanged"
+    assert any("made a copy" in note for note in report.notes)
 
 
 def test_a_published_site_that_does_not_hold_together_is_not_built_upon(moved: Rig) -> None:

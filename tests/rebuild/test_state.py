@@ -10,7 +10,8 @@ import pytest
 
 from indexer.channel.artifact import Fault, Place, Reading, Status
 from indexer.channel.record import Record
-from indexer.rebuild.state import Identity, Known, State, open_state
+from indexer.rebuild.state import KEPT_FOR, Known, State
+from indexer.rebuild.state_file import Identity, open_state
 from indexer.registry.content import Digest
 from tests.channel.samples import record, sha256
 
@@ -39,6 +40,10 @@ def put(
     state.put(where, Digest(sha256(digest)), status, Reading(records), now)
 
 
+def look(state: State, where: Place, now: int, digest: str = "one") -> None:
+    state.look(where, Digest(sha256(digest)), now)
+
+
 def test_what_a_tag_led_to_is_remembered_with_its_records(state: State) -> None:
     one, other = record(version="1.0"), record(version="2.0")
     put(state, place("1.0-0"), one)
@@ -58,7 +63,7 @@ def test_subdirs_and_repositories_are_kept_apart(state: State) -> None:
     put(state, place("1.0-0", subdir="linux-64"), record(), digest="two")
     put(state, place("1.0-0", "beta"), record("beta"))
     assert state.repositories(SUBDIR) == ["alpha", "beta"]
-    state.forget(place("1.0-0"))
+    state.forget(place("1.0-0"), 500)
     assert state.tags(SUBDIR, "alpha") == {}
     assert set(state.tags("linux-64", "alpha")) == {"1.0-0"}
     assert set(state.tags(SUBDIR, "beta")) == {"1.0-0"}
@@ -80,7 +85,7 @@ def test_a_tag_that_moved_leaves_nothing_of_what_it_led_to(state: State) -> None
 
 def test_a_tag_that_vanished_takes_its_records_along(state: State) -> None:
     put(state, place("1.0-0"), record())
-    state.forget(place("1.0-0"))
+    state.forget(place("1.0-0"), 500)
     assert state.records(SUBDIR, "alpha", "alpha") == {}
     assert state.repositories(SUBDIR) == []
 
@@ -92,16 +97,16 @@ CHANGING: dict[str, Callable[[State], None]] = {
     "other metadata": lambda state: put(state, place("1.0-0"), record(license="GPL-2.0-only")),
     "a format more": lambda state: put(state, place("1.0-0"), record(), record(end=".tar.bz2")),
     "validation taken back": lambda state: put(state, place("1.0-0"), status="waiting"),
-    "a tag gone": lambda state: state.forget(place("1.0-0")),
+    "a tag gone": lambda state: state.forget(place("1.0-0"), 500),
 }
 KEEPING: dict[str, Callable[[State], None]] = {
     "another manifest": lambda state: put(state, place("1.0-0"), record(), digest="two"),
-    "another look": lambda state: state.touch(place("1.0-0"), 500),
+    "another look": lambda state: look(state, place("1.0-0"), 500),
     "another name": lambda state: put(state, place("1.0-0", "beta"), record("beta")),
     "an unvalidated build": lambda state: put(state, place("2.0-0"), status="waiting"),
     "a rejected build": lambda state: put(state, place("2.0-0"), status="rejected"),
     "another subdir": lambda state: put(state, place("1.0-0", subdir="linux-64"), record()),
-    "an unknown tag gone": lambda state: state.forget(place("9.0-0")),
+    "an unknown tag gone": lambda state: state.forget(place("9.0-0"), 500),
 }
 
 
@@ -125,7 +130,7 @@ def test_a_name_is_forgotten_once_its_absence_is_published(state: State) -> None
     put(state, place("1.0-0"), record())
     put(state, place("1.0-0", "beta"), record("beta"))
     state.mark_published(SUBDIR, {"alpha": PUBLISHED, "beta": PUBLISHED})
-    state.forget(place("1.0-0"))
+    state.forget(place("1.0-0"), 500)
     assert set(state.names(SUBDIR)) == {"alpha", "beta"}
     state.mark_published(SUBDIR, {"alpha": None})
     assert state.names(SUBDIR) == {"beta": PUBLISHED}
@@ -145,7 +150,7 @@ def test_every_artifact_has_its_turn_oldest_first(state: State) -> None:
         tags = sorted(state.due(SUBDIR, Fraction(1, 5))["alpha"])
         assert len(tags) == 2
         for tag in tags:
-            state.touch(place(tag), 200 + turn)
+            look(state, place(tag), 200 + turn)
         seen += tags
     assert seen == [f"{number}.0-0" for number in (8, 9, 6, 7, 4, 5, 2, 3, 0, 1)]
 
@@ -173,7 +178,7 @@ def test_since_when_an_artifact_waits_survives_new_manifests(state: State) -> No
     put(state, place("1.0-0"), status="waiting", now=100)
     put(state, place("1.0-0"), status="waiting", digest="two", now=900)
     (told,) = state.waiting(SUBDIR, 10)
-    assert (told.place, told.first_seen) == (place("1.0-0"), 100)
+    assert (told.place, told.since) == (place("1.0-0"), 100)
     assert state.counts(SUBDIR) == {"waiting": 1}
 
 
@@ -185,3 +190,39 @@ def test_faults_and_notes_are_told_in_every_run_until_they_are_mended(state: Sta
     assert (told.faults, told.notes) == (reading.faults, reading.notes)
     put(state, place("1.0-0"), record(), digest="mended")
     assert list(state.told(SUBDIR)) == []
+
+
+def test_an_artifact_that_comes_back_need_not_be_read_again(state: State) -> None:
+    put(state, place("1.0-0"), record(), digest="marked")
+    put(state, place("1.0-0"), digest="unmarked", status="waiting", now=200)
+    state.mark_published(SUBDIR, {"alpha": None})
+    assert state.digests(place("1.0-0")) == {Digest(sha256("marked")), Digest(sha256("unmarked"))}
+    look(state, place("1.0-0"), 300, "marked")
+    assert list(state.records(SUBDIR, "alpha", "alpha").values()) == [record()]
+    assert state.names(SUBDIR) == {"alpha": None}
+    assert state.counts(SUBDIR) == {"indexed": 1}
+
+
+def test_what_no_tag_points_at_is_kept_for_a_month(state: State) -> None:
+    put(state, place("1.0-0"), record(), now=100)
+    put(state, place("2.0-0"), record(version="2.0"), now=100)
+    state.forget(place("1.0-0"), 200)
+    state.sweep(200 + KEPT_FOR)
+    assert state.digests(place("1.0-0")) == {Digest(sha256("one"))}
+    state.sweep(201 + KEPT_FOR)
+    assert state.digests(place("1.0-0")) == set()
+    assert state.digests(place("2.0-0")) == {Digest(sha256("one"))}
+    assert list(state.records(SUBDIR, "alpha", "alpha").values()) == [record(version="2.0")]
+
+
+def test_an_artifact_whose_mark_was_taken_back_waits_since_then(state: State) -> None:
+    put(state, place("1.0-0"), record(), now=100)
+    put(state, place("1.0-0"), status="waiting", digest="two", now=900)
+    (told,) = state.waiting(SUBDIR, 10)
+    assert told.since == 900
+
+
+def test_a_published_site_is_remembered(state: State) -> None:
+    assert state.site() is None
+    state.note_site("https://example.invalid/")
+    assert state.site() == "https://example.invalid/"

@@ -10,7 +10,8 @@ from pathlib import Path
 import pytest
 
 from indexer.errors import ConfigError
-from indexer.rebuild.state import Identity, Known, State, borrow_state, open_state
+from indexer.rebuild.state import Known, State
+from indexer.rebuild.state_file import Identity, borrow_state, open_state
 from indexer.registry.content import Digest
 from tests.channel.samples import record, sha256
 from tests.rebuild.test_state import IDENTITY, SUBDIR, place, put
@@ -139,3 +140,21 @@ def test_a_borrowed_state_is_read_and_never_written(tmp_path: Path) -> None:
     with borrow_state(tmp_path, Identity("x", "y", "z")) as (state, _):
         assert state.tags(SUBDIR, "alpha") == {}
     assert before[FILE] == (tmp_path / FILE).read_bytes()
+
+
+def test_a_run_with_another_policy_costs_no_second_reading(tmp_path: Path) -> None:
+    fill(tmp_path)
+    other = Identity(IDENTITY.registry, IDENTITY.channel, "1; annotation a=b")
+    assert reopened(tmp_path, other)[0] == {}
+    tags, why = reopened(tmp_path)
+    assert list(tags) == ["1.0-0"]
+    assert why is not None
+    assert reopened(tmp_path, other)[0] == {}
+    assert list(reopened(tmp_path)[0]) == ["1.0-0"]
+
+
+def test_full_takes_up_no_state_at_all(tmp_path: Path) -> None:
+    fill(tmp_path)
+    reopened(tmp_path, Identity("x", "y", "z"))
+    with open_state(tmp_path, IDENTITY, fresh=True) as (state, _):
+        assert state.tags(SUBDIR, "alpha") == {}

@@ -6,6 +6,7 @@ import pytest
 
 from demo.packages import build
 from indexer.errors import GuardError, RegistryError
+from indexer.render import shards
 from tests.support import faults
 from tests.support.rig import Rig, reasons
 
@@ -176,3 +177,44 @@ def test_without_any_source_of_names_the_run_says_what_to_do(rig: Rig) -> None:
     rig.fake.knobs.catalog = False
     with pytest.raises(RegistryError, match="--names"):
         rig.rebuild()
+
+
+def test_what_waits_is_not_forgotten_while_names_come_from_the_previous_index(rig: Rig) -> None:
+    rig.push(build("alpha"))
+    rig.push(build("beta"), validated=False)
+    rig.rebuild()
+    rig.fake.knobs.catalog = False
+    report = rig.rebuild()
+    assert [item.repository for item in report.waiting] == ["beta"]
+    rig.push(build("beta"))
+    rig.rebuild()
+    assert sorted(rig.records()) == ["alpha-1.0-0.conda", "beta-1.0-0.conda"]
+
+
+@pytest.mark.parametrize("catalog", [True, False])
+def test_an_indexed_repository_is_known_by_a_damaged_shard_index_too(
+    published: Rig, *, catalog: bool
+) -> None:
+    index = published.site / "noarch" / shards.INDEX_NAME
+    damaged = bytearray(index.read_bytes())
+    damaged[len(damaged) // 2] ^= 1
+    index.write_bytes(damaged)
+    published.fake.knobs.catalog = catalog
+    alpha = faults.is_tags(published.repository("noarch", "alpha"))
+    published.fake.knobs.faults = [faults.status(404, match=alpha)]
+    for full in (False, True):
+        with pytest.raises(RegistryError, match="alpha was indexed before"):
+            published.rebuild(full=full)
+
+
+def test_a_named_package_is_found_in_a_new_subdir(published: Rig) -> None:
+    published.push(build("delta", subdir="osx-64"))
+    published.rebuild(packages=("delta",))
+    assert list(published.records("osx-64")) == ["delta-1.0-0.conda"]
+    assert sorted(published.records()) == ["alpha-1.0-0.conda", "beta-1.0-0.conda"]
+
+
+def test_refusals_of_all_that_was_named_are_told_apart_from_absence(published: Rig) -> None:
+    published.fake.knobs.faults = [faults.status(401, match=faults.is_tags())]
+    with pytest.raises(RegistryError, match="credentials"):
+        published.rebuild(packages=("delta",), subdirs=("noarch", "linux-64"))

@@ -1,0 +1,193 @@
+"""Where a run begins: at the site as published last, in a folder or brought from an address."""
+
+from __future__ import annotations
+
+import contextlib
+import shutil
+import tempfile
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass, replace
+from pathlib import Path
+
+from indexer.config import Config
+from indexer.errors import ConfigError, ContentError, GuardError, RegistryError
+from indexer.files import sha256_of
+from indexer.parallel import in_order
+from indexer.published import Folder, Website, is_path, read_bytes
+from indexer.rebuild.previous import MAX_SNAPSHOT, Previous, load_previous
+from indexer.rebuild.publish import Output
+from indexer.rebuild.state import State
+from indexer.registry import Transport
+from indexer.render import history, shards
+
+_THREADS = 16
+
+
+@contextlib.contextmanager
+def scratch_folder(output: Output, *, apart: bool) -> Iterator[Path]:
+    """A folder for what is fetched: beside the output, so that it can be linked, or ``apart``."""
+    if apart:
+        # Another run may be using the one beside the output.
+        with tempfile.TemporaryDirectory(prefix="cf-index-") as folder:
+            yield Path(folder)
+        return
+    try:
+        yield output.scratch
+    finally:
+        shutil.rmtree(output.scratch, ignore_errors=True)
+
+
+@dataclass(frozen=True, slots=True)
+class Beginning:
+    """Finds the previous site, and refuses what would begin a channel anew or mix two."""
+
+    config: Config
+    output: Path
+    transport: Transport
+
+    def find(self, scratch: Path) -> Previous:
+        """The previous site; from an address it is brought into ``scratch``.
+
+        Raises ConfigError, RegistryError where it can't be read, GuardError where it is that
+        of another channel.
+        """
+        location = self.config.previous
+        if location is None:
+            previous = load_previous(self.output)
+        elif location.startswith(("http://", "https://")):
+            scratch.mkdir(parents=True, exist_ok=True)
+            website = Website(location, self.transport, scratch)
+            previous = restore(website, scratch / "site", self.output)
+        elif not Path(location).is_dir():
+            raise ConfigError(f"--previous {location}: there is no such folder.")
+        else:
+            folder = Path(location).absolute()
+            previous = load_previous(folder, foreign=folder != self.output)
+        self._refuse_another_channel(previous)
+        return previous
+
+    def not_anew(self, previous: Previous, state: State) -> Previous:
+        """What to begin with where there is no site at ``--previous``: the output's own.
+
+        Raises GuardError where there is none either, though a site was seen before.
+        """
+        location = self.config.previous
+        if location is None:
+            return previous
+        if previous.folder is not None:
+            state.note_site(location)
+            return previous
+        own = load_previous(self.output)
+        if own.folder is None:
+            known = state.site()
+            if known is None or self.config.allow_drop:
+                return previous
+            raise GuardError(
+                f"There is no site at --previous {location}, but there was one at {known}: its "
+                "entry times and history would be lost. Mend the address, or say --allow-drop."
+            )
+        self._refuse_another_channel(own)
+        note = f"there is no site at {location} yet; the one in the output is built upon"
+        return replace(own, notes=(*own.notes, note))
+
+    def _refuse_another_channel(self, previous: Previous) -> None:
+        config, snapshot = self.config, previous.snapshot
+        here = (str(config.registry), config.channel)
+        if snapshot and (snapshot.registry, snapshot.channel) != here and not config.allow_drop:
+            raise GuardError(
+                f"The previous index was made from {snapshot.registry}, channel "
+                f"{snapshot.channel}. If the channel has moved, say --allow-drop; if not, name "
+                "another output."
+            )
+
+
+def restore(website: Website, folder: Path, current: Path) -> Previous:
+    """Bring a published site into ``folder``, every file checked against its snapshot.
+
+    What ``current`` has already isn't fetched again, and nothing is where it is the very same
+    site. Raises RegistryError where the site can't be read or doesn't hold together.
+    """
+    data = read_bytes(website, history.SNAPSHOT, MAX_SNAPSHOT)
+    if data is None:
+        if (other := website.fetch("noarch/repodata.json")) is not None:
+            other.unlink()
+            raise RegistryError(
+                f"{website.location} is a channel, but has no {history.SNAPSHOT}: it can't be "
+                "built upon. Name the address that this program publishes to."
+            )
+        note = f"{website.location} has no {history.SNAPSHOT} yet: a first publication"
+        return Previous(notes=(note,))
+    if read_bytes(Folder(current), history.SNAPSHOT, MAX_SNAPSHOT) == data:
+        return load_previous(current)
+    try:
+        snapshot = history.decode_snapshot(data)
+    except ContentError as error:
+        raise RegistryError(f"{website.location}{history.SNAPSHOT}: {error}.") from error
+    shutil.rmtree(folder, ignore_errors=True)
+    _place(folder, history.SNAPSHOT, data)
+    copy = _Copy(website, folder, current)
+    files = {path: entry.sha256 for path, entry in snapshot.files.items()}
+    for entry in snapshot.subdirs.values():
+        files |= {path: item.sha256 for path, item in entry.files.items()}
+    copy.bring(files)
+    wanted: dict[str, str] = {}
+    optional: dict[str, str] = {}
+    for subdir, entry in snapshot.subdirs.items():
+        place = f"{subdir}/{shards.FOLDER}"
+        index = (folder / subdir / shards.INDEX_NAME).read_bytes()
+        _, hashes = shards.unpack_index(index)
+        wanted |= {f"{place}/{h}{shards.SUFFIX}": h for h in hashes.values()}
+        optional |= {f"{place}/{h}{shards.SUFFIX}": h for h in entry.superseded}
+    copy.bring(wanted)
+    copy.bring(optional, required=False)
+    return Previous(folder, snapshot)
+
+
+@dataclass(frozen=True, slots=True)
+class _Copy:
+    """A published site on its way into a folder."""
+
+    website: Website
+    folder: Path
+    current: Path
+
+    def bring(self, files: Mapping[str, str], *, required: bool = True) -> None:
+        """Bring files, by path and sha256 (hex)."""
+
+        def one(path: str) -> None:
+            if not is_path(path):
+                raise RegistryError(
+                    f"{self.website.location} lists {path[:200]!r}, no path of a channel."
+                )
+            target = self.folder / path
+            target.parent.mkdir(parents=True, exist_ok=True)
+            if not self._is_here(path, files[path], target):
+                self._fetch(path, files[path], target, required=required)
+
+        for _ in in_order(one, files, jobs=_THREADS):
+            pass
+
+    def _is_here(self, path: str, digest: str, target: Path) -> bool:
+        here = self.current / path
+        if not here.is_file() or sha256_of(here) != digest:
+            return False
+        shutil.copyfile(here, target)
+        return True
+
+    def _fetch(self, path: str, digest: str, target: Path, *, required: bool) -> None:
+        file = self.website.fetch(path)
+        if file is None and not required:
+            return
+        if file is None or sha256_of(file) != digest:
+            raise RegistryError(
+                f"{self.website.location}{path} is missing or isn't what the snapshot lists. If "
+                "the site is just being deployed, try again in some minutes."
+            )
+        shutil.move(file, target)
+        target.chmod(0o644)
+
+
+def _place(folder: Path, path: str, data: bytes) -> None:
+    target = folder / path
+    target.parent.mkdir(parents=True, exist_ok=True)
+    target.write_bytes(data)
