@@ -131,7 +131,7 @@ def test_strict_exits_5_when_artifacts_were_left_out_and_publishes_the_rest(rig:
             "subdir": "noarch",
             "repository": "foo",
             "tag": "1.0-0",
-            "file_name": "",
+            "file_name": "openssl-1.0-0.conda",
             "reason": "index.json names openssl, whose repository would be openssl, not foo",
         }
     ]

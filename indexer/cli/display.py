@@ -16,6 +16,7 @@ from indexer.errors import CfIndexError
 from indexer.rebuild.report import Report
 
 _NAMED = 20
+_ORDER = ("removed", "changed", "added")
 
 
 class Terminal:
@@ -60,7 +61,7 @@ class Terminal:
         """Print the report."""
         out = Console(soft_wrap=True, highlight=False)
         out.print(_table(report))
-        changes = sorted(report.changes, key=lambda change: change["kind"] != "removed")
+        changes = sorted(report.changes, key=lambda change: _ORDER.index(change["kind"]))
         lines = [f"{c['kind']:<8}{c['subdir']}/{c['file_name']}" for c in changes[:_NAMED]]
         total = sum(part.count.total for part in report.subdirs.values())
         for line in [*lines, *_more(total, "changes")]:
@@ -164,7 +165,7 @@ def _print_some(out: Console, title: str, lines: list[str]) -> None:
 
 def _more(total: int, what: str) -> list[str]:
     return (
-        [f"... and {total - _NAMED:,} more {what}; --report FILE has all."]
+        [f"... and {total - _NAMED:,} more {what}; --report FILE has more."]
         if total > _NAMED
         else []
     )

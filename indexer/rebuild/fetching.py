@@ -5,7 +5,7 @@ Runs in worker threads; what is wrong with an artifact costs that artifact alone
 
 from __future__ import annotations
 
-from collections.abc import Collection
+from collections.abc import Collection, Sequence
 from dataclasses import dataclass, field, replace
 
 from indexer.channel.artifact import (
@@ -67,25 +67,30 @@ class Fetcher:
         digest = raw.digest
         if digest in known:
             return Outcome(digest, "indexed", same=True)
+        files: list[str] = []
         try:
-            return self._understand(place, repository, raw)
+            return self._understand(place, repository, raw, files)
         except _LostError as error:
-            return _rejected(None, error)
+            return _rejected(None, error, files)
         except ContentError as error:
-            return _rejected(digest, error)
+            return _rejected(digest, error, files)
         except RegistryError:
             raise
         except Exception as error:  # noqa: BLE001  one artifact must not stop a channel
             text = f"a fault of cf-index, please report it: {type(error).__name__}: {error}"
-            return _rejected(digest, ContentError(text[:500]))
+            return _rejected(digest, ContentError(text[:500]), files)
 
-    def _understand(self, place: Place, repository: str, raw: RawManifest) -> Outcome:
+    def _understand(
+        self, place: Place, repository: str, raw: RawManifest, files: list[str]
+    ) -> Outcome:
+        """Read what a tag leads to; ``files`` gets the archives' names once they are known."""
         manifests = [m for m in self._leaves(repository, raw) if archive_layers(m)]
         if not manifests:
             raise ContentError("no layer is a conda archive")
         admitted = [m for m in manifests if self._policy.admits(m.annotations)]
         if not admitted:
             return Outcome(raw.digest, "waiting")
+        files += [title for m in admitted for layer in archive_layers(m) if (title := layer.title)]
         reading = merge_readings([self._read(place, repository, m) for m in admitted])
         reading = self._flag_future(reading)
         return Outcome(raw.digest, "indexed" if reading.records else "rejected", reading)
@@ -102,24 +107,24 @@ class Fetcher:
     def _leaves(self, repository: str, raw: RawManifest) -> list[ImageManifest]:
         """The image manifests that a tag leads to, through at most three levels of indexes."""
         leaves: list[ImageManifest] = []
-        seen: set[Digest] = set()
+        seen = {raw.digest}
         level = [raw]
         for _ in range(_MAX_LEVELS + 1):
-            children: list[Digest] = []
+            children: dict[Digest, None] = {}
             for item in level:
-                if item.digest in seen:
-                    raise ContentError("an image index that leads to the same manifest again")
-                seen.add(item.digest)
                 parsed = parse_manifest(item)
                 if isinstance(parsed, ImageIndex):
-                    children += [child.digest for child in parsed.manifests]
+                    children |= dict.fromkeys(child.digest for child in parsed.manifests)
                 else:
                     leaves.append(parsed)
-            if not children:
+            # Two indexes may share a child; digests leave no room for a cycle.
+            new = [digest for digest in children if digest not in seen]
+            if not new:
                 return leaves
-            if len(seen) + len(children) > _MAX_MANIFESTS:
+            seen.update(new)
+            if len(seen) > _MAX_MANIFESTS:
                 raise ContentError(f"image indexes of more than {_MAX_MANIFESTS} manifests")
-            level = [self._ask_manifest(repository, str(d)) for d in dict.fromkeys(children)]
+            level = [self._ask_manifest(repository, str(digest)) for digest in new]
         raise ContentError(f"image indexes nested deeper than {_MAX_LEVELS}")
 
     def _read(self, place: Place, repository: str, manifest: ImageManifest) -> Reading:
@@ -139,6 +144,8 @@ class Fetcher:
             raise _LostError(str(error)) from error
 
 
+# Of a file name that is told of: it comes from whoever pushed the artifact.
+_MAX_NAME = 200
 # One tag must not make a run ask for thousands of manifests.
 _MAX_MANIFESTS = 64
 
@@ -147,6 +154,7 @@ class _LostError(ContentError):
     """Content that is named, but gone or broken on the way."""
 
 
-def _rejected(digest: Digest | None, error: ContentError) -> Outcome:
-    prefix = "listed, but can't be read: " if digest is None else ""
-    return Outcome(digest, "rejected", Reading(faults=(Fault(prefix + str(error)),)))
+def _rejected(digest: Digest | None, error: ContentError, files: Sequence[str] = ()) -> Outcome:
+    reason = str(error) if digest is not None else f"listed, but can't be read: {error}"
+    faults = tuple(Fault(reason, file_name[:_MAX_NAME]) for file_name in dict.fromkeys(files))
+    return Outcome(digest, "rejected", Reading(faults=faults or (Fault(reason),)))

@@ -7,6 +7,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from contextlib import ExitStack
 from dataclasses import dataclass
 from datetime import datetime
+from itertools import zip_longest
 from pathlib import Path
 
 from indexer.channel.plan import Change
@@ -122,7 +123,7 @@ def write_channel(
         counts.append({"time": history.rfc3339(now), "records": records})
     files: dict[str, FileEntry] = {}
     _write(staged, files, channeldata.FILE_NAME, channeldata.render_channeldata(summaries))
-    _write(staged, files, pages.FILE_NAME, pages.render_index(look.info, summaries, recent))
+    _write(staged, files, pages.FILE_NAME, pages.render_index(look.info, summaries))
     _write(staged, files, history.CHANGES, history.encode_changes(recent))
     _write(staged, files, history.COUNTS, history.encode_counts(counts))
     snapshot = Snapshot(
@@ -142,10 +143,17 @@ def _summaries(root: Path, subdir: str) -> dict[str, summary.NameSummary]:
 
 
 def _recent(plans: Sequence[SubdirPlan], now: datetime) -> Iterator[ChangeEntry]:
+    """The changes of a run, the subdirs' in turn: none of them crowds the others out."""
     time = history.rfc3339(now)
-    for plan in plans:
-        for name, change in plan.spool.changes(history.MAX_CHANGES):
-            yield describe(time, plan.subdir, name, change)
+    parts = [
+        [
+            describe(time, plan.subdir, name, change)
+            for name, change in plan.spool.changes(history.MAX_CHANGES, first="added")
+        ]
+        for plan in plans
+    ]
+    for entries in zip_longest(*parts):
+        yield from (entry for entry in entries if entry is not None)
 
 
 def describe(time: str, subdir: str, name: str, change: Change) -> ChangeEntry:

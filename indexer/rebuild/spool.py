@@ -8,7 +8,7 @@ from __future__ import annotations
 import sqlite3
 from collections.abc import Iterator
 
-from indexer.channel.plan import Change
+from indexer.channel.plan import Change, Kind
 from indexer.channel.record import Record, section_of
 
 
@@ -64,15 +64,15 @@ class Spool:
             )
         )
 
-    def changes(self, limit: int) -> Iterator[tuple[str, Change]]:
+    def changes(self, limit: int, *, first: Kind) -> Iterator[tuple[str, Change]]:
         """Up to ``limit`` files that come, go or change, with their package's name.
 
-        The newest builds come first, what goes last.
+        Those of the kind ``first`` come first, and of each kind the newest builds.
         """
         rows = self._db.execute(
             "SELECT kind, file_name, name, sha256, body FROM change WHERE kind != 'kept'"
-            " ORDER BY built DESC, file_name LIMIT ?",
-            (limit,),
+            " ORDER BY kind != ?, kind DESC, built DESC, file_name LIMIT ?",
+            (first, limit),
         )
         for kind, file_name, name, sha256, body in rows:
             record = None if body is None else Record(file_name, name, sha256, body)

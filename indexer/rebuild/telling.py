@@ -12,8 +12,9 @@ from indexer.rebuild.report import Report, SubdirReport, Waiting
 from indexer.rebuild.state import State, Told
 from indexer.render import history
 
-_MAX_CHANGES = 1000
-_MAX_WAITING = 1000
+# Of each subdir: a first run of a large channel would name every file that it has.
+_MAX_CHANGES = 10_000
+_MAX_WAITING = 10_000
 
 
 def tell(
@@ -38,10 +39,16 @@ def tell(
         for told in state.told(subdir):
             report.left_out += _faults(told)
             report.notes += [f"{_name(told)}: {note}" for note in told.notes]
+        if plan.count.total > _MAX_CHANGES or statuses.get("waiting", 0) > _MAX_WAITING:
+            report.notes.append(
+                f"{subdir}: of the {plan.count.total:,} changes and "
+                f"{statuses.get('waiting', 0):,} waiting artifacts the report names the first "
+                f"{_MAX_CHANGES:,} each, what is removed before all else"
+            )
         report.waiting += [_waiting(told) for told in state.waiting(subdir, _MAX_WAITING)]
         report.left_out += _held(plan)
         report.left_out += _oversize(plan)
-        for _, change in plan.spool.changes(max(_MAX_CHANGES - len(report.changes), 0)):
+        for _, change in plan.spool.changes(_MAX_CHANGES, first="removed"):
             entry = {"kind": change.kind, "subdir": subdir, "file_name": change.file_name}
             report.changes.append(entry)
 

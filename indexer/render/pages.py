@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Mapping, Sequence
+import heapq
+from collections.abc import Mapping
 from dataclasses import dataclass
+from datetime import UTC, datetime
 from pathlib import Path
 from typing import Literal
 
@@ -12,7 +14,6 @@ import jinja2
 
 import indexer
 from indexer.render.channeldata import by_name
-from indexer.render.history import ChangeEntry
 from indexer.render.summary import NameSummary, newest_of
 
 FILE_NAME = "index.html"
@@ -46,6 +47,16 @@ class PackageRow:
     subdirs: tuple[str, ...]
 
 
+@dataclass(frozen=True, slots=True)
+class NewestRow:
+    """One line of the newest builds: the one of a package that entered the index last."""
+
+    name: str
+    subdir: str
+    file_name: str
+    time: datetime
+
+
 def templates_folder() -> Path:
     """Where the templates are: inside an installed package, or at the top of a checkout."""
     package = Path(indexer.__file__).parent
@@ -61,11 +72,7 @@ def templates_digest() -> str:
     return digest.hexdigest()
 
 
-def render_index(
-    info: SiteInfo,
-    subdirs: Mapping[str, Mapping[str, NameSummary]],
-    changes: Sequence[ChangeEntry],
-) -> bytes:
+def render_index(info: SiteInfo, subdirs: Mapping[str, Mapping[str, NameSummary]]) -> bytes:
     """The front page."""
     environment = jinja2.Environment(
         loader=jinja2.FileSystemLoader(templates_folder()),
@@ -87,8 +94,20 @@ def render_index(
         subdir: (sum(item.builds for item in names.values()), len(names))
         for subdir, names in sorted(subdirs.items())
     }
-    newest = [change for change in changes if change.kind == "added"][:_NEWEST]
     page = environment.get_template("index.html.j2").render(
-        info=info, packages=packages, counts=counts, newest=newest
+        info=info, packages=packages, counts=counts, newest=_newest(subdirs)
     )
     return page.encode()
+
+
+def _newest(subdirs: Mapping[str, Mapping[str, NameSummary]]) -> list[NewestRow]:
+    """From the records as they are, not from what happened: what was taken out isn't named."""
+    entered = (
+        (item.entered_at, item.entered, name, subdir)
+        for subdir, names in subdirs.items()
+        for name, item in names.items()
+    )
+    return [
+        NewestRow(name, subdir, file_name, datetime.fromtimestamp(at / 1000, UTC))
+        for at, file_name, name, subdir in heapq.nlargest(_NEWEST, entered)
+    ]

@@ -14,7 +14,7 @@ from typing import Any
 import orjson
 from rattler import Version
 
-from indexer.channel.record import Record, encode
+from indexer.channel.record import INDEXED, Record, encode
 from indexer.errors import ContentError
 
 FILE_NAME = "names.json"
@@ -25,7 +25,8 @@ _LAST_SECOND = 253_402_300_799
 class NameSummary:
     """One name in one subdir: how many builds, and the newest of them by conda's version order.
 
-    ``timestamp`` is the newest build time of all, in seconds; 0 where none says.
+    ``timestamp`` is the newest build time of all, in seconds; 0 where none says. ``entered`` is
+    the file that entered the index last, and ``entered_at`` when, in milliseconds (CEP 47).
     """
 
     builds: int
@@ -35,6 +36,8 @@ class NameSummary:
     file_name: str
     license: str | None
     timestamp: int
+    entered: str
+    entered_at: int
 
 
 def summarize(records: Iterable[Record]) -> NameSummary:
@@ -42,6 +45,7 @@ def summarize(records: Iterable[Record]) -> NameSummary:
     fields = {record.file_name: record.fields() for record in records}
     newest = max(fields, key=lambda file_name: (*_order(fields[file_name]), file_name))
     latest = fields[newest]
+    entered = max(fields, key=lambda file_name: (fields[file_name].get(INDEXED) or 0, file_name))
     return NameSummary(
         builds=len(fields),
         version=latest["version"],
@@ -50,6 +54,8 @@ def summarize(records: Iterable[Record]) -> NameSummary:
         file_name=newest,
         license=latest.get("license"),
         timestamp=max(_seconds(item.get("timestamp") or 0) for item in fields.values()),
+        entered=entered,
+        entered_at=fields[entered].get(INDEXED) or 0,
     )
 
 

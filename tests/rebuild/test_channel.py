@@ -5,10 +5,12 @@ from __future__ import annotations
 import json
 from pathlib import Path
 
+import pytest
+
 from demo.layers import package_manifest
 from demo.packages import build
 from indexer.channel.policy import Policy
-from indexer.render import shards
+from indexer.render import shards, zstd
 from indexer.render.zstd import decompress
 from tests.support.rig import Rig
 
@@ -187,7 +189,7 @@ def test_a_base_url_that_no_client_can_follow_is_not_published(rig: Rig) -> None
     document = json.loads((rig.site / "noarch/repodata.json").read_bytes())
     assert document["info"] == {"subdir": "noarch"}
     assert document["repodata_version"] == 1
-    assert "No client can install" in (rig.site / "index.html").read_text()
+    assert "takes a gateway" in (rig.site / "index.html").read_text()
 
 
 def test_a_base_url_that_is_given_stands_in_both_forms(rig: Rig) -> None:
@@ -226,3 +228,64 @@ def test_a_build_time_in_the_future_is_told_of(rig: Rig) -> None:
     report = rig.rebuild()
     assert len(rig.records()) == 1
     assert any("lies in the future" in note for note in report.notes)
+
+
+def test_a_build_that_was_taken_out_is_not_named_as_the_newest(rig: Rig) -> None:
+    rig.push(build("alpha"))
+    rig.push(build("evil"))
+    rig.rebuild()
+    rig.fake.remove_tag(rig.repository("noarch", "evil"), "1.0-0")
+    rig.rebuild()
+    page = (rig.site / "index.html").read_text()
+    assert "alpha-1.0-0.conda" in page
+    assert "evil" not in page
+
+
+def test_the_plan_names_what_goes_before_what_comes(rig: Rig) -> None:
+    for number in range(3):
+        rig.push(build(f"old{number}"))
+    rig.rebuild()
+    for number in range(3):
+        rig.fake.remove_tag(rig.repository("noarch", f"old{number}"), "1.0-0")
+        rig.push(build(f"new{number}"))
+    report = rig.rebuild(dry_run=True)
+    assert [change["kind"] for change in report.changes] == ["removed"] * 3 + ["added"] * 3
+
+
+def test_a_base_url_that_was_declined_on_purpose_is_no_cause_for_a_note(rig: Rig) -> None:
+    rig.push(build("alpha"))
+    assert not any("base_url" in note for note in rig.rebuild(base_url="none").notes)
+
+
+def test_an_old_shard_stays_where_only_its_compression_differs(
+    rig: Rig, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    rig.push(build("alpha", extra_index={"depends": [f"dep{n} >={n}" for n in range(300)]}))
+    rig.rebuild()
+    before = rig.tree()
+    (shard,) = (rig.site / "noarch/shards").iterdir()
+    unpacked = zstd.decompress(shard.read_bytes(), 10**6)
+    monkeypatch.setattr(zstd, "LEVEL", 1)
+    assert zstd.compress(unpacked) != shard.read_bytes()
+    # The damage makes every file be written anew, from the same records.
+    (rig.site / "noarch/repodata.json").write_bytes(b"")
+    rig.rebuild()
+    shards = {path for path in before if "/shards/" in path}
+    assert shards
+    assert {path for path in rig.tree() if "/shards/" in path} == shards
+
+
+def test_the_status_of_a_run_without_news_is_written_and_tells_what_waits_longest(
+    rig: Rig,
+) -> None:
+    rig.push(build("alpha"), validated=False)
+    rig.rebuild()
+    since = rig.now
+    rig.push(build("beta"), validated=False)
+    rig.rebuild()
+    rig.rebuild()
+    status = json.loads((rig.site / "status.json").read_bytes())
+    assert status["outcome"] == "unchanged"
+    assert status["time"] == rig.now.strftime("%Y-%m-%dT%H:%M:%SZ")
+    assert status["waiting"]["total"] == 2
+    assert status["waiting"]["oldest"] == since.strftime("%Y-%m-%dT%H:%M:%SZ")

@@ -154,6 +154,21 @@ def test_an_image_index_leads_to_its_packages(rig: Rig) -> None:
     assert list(rig.records()) == ["alpha-1.0-0.conda"]
 
 
+def test_image_indexes_may_share_a_child(rig: Rig) -> None:
+    image = validated(build("alpha"))
+    repository = rig.repository("noarch", "alpha")
+    for data in image.blobs.values():
+        rig.fake.add_blob(repository, data)
+    inner = [index_of(image.manifest), index_of(image.manifest, image.manifest)]
+    for body in inner:
+        rig.fake.add_manifest(repository, digest_of(body), body, OCI_INDEX)
+    rig.fake.add_manifest(repository, digest_of(image.manifest), image.manifest, image.media_type)
+    rig.fake.add_manifest(repository, "1.0-0", index_of(*inner, image.manifest), OCI_INDEX)
+    report = rig.rebuild()
+    assert list(rig.records()) == ["alpha-1.0-0.conda"]
+    assert report.requests["manifests"] == 4
+
+
 def test_image_indexes_are_not_followed_for_ever(rig: Rig) -> None:
     repository = rig.repository("noarch", "alpha")
     body = validated(build("alpha")).manifest

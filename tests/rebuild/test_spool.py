@@ -72,12 +72,14 @@ def test_changes_are_told_with_their_records_and_what_stays_is_not(spool: Spool)
     spool.add("_beta", Change("changed", BETA.file_name, BETA))
     spool.add("alpha", added(ALPHA_OLD))
     spool.add("gone", removed("gone-1.0-0.conda"))
-    assert list(spool.changes(10)) == [
+    told = [
+        ("gone", removed("gone-1.0-0.conda")),
         ("_beta", Change("changed", BETA.file_name, BETA)),
         ("alpha", added(ALPHA_OLD)),
-        ("gone", removed("gone-1.0-0.conda")),
     ]
-    assert len(list(spool.changes(2))) == 2
+    assert list(spool.changes(10, first="removed")) == told
+    assert list(spool.changes(2, first="removed")) == told[:2]
+    assert list(spool.changes(10, first="added")) == [told[2], told[0], told[1]]
 
 
 def test_a_shard_is_written_once(spool: Spool) -> None:

@@ -7,7 +7,6 @@ from html.parser import HTMLParser
 
 import pytest
 
-from indexer.render.history import ChangeEntry
 from indexer.render.pages import (
     Installs,
     SiteInfo,
@@ -43,9 +42,6 @@ SUBDIRS = {
         "beta": summarize([record("beta")]),
     },
 }
-ADDED = ChangeEntry(
-    "2026-11-01T12:00:00Z", "added", "noarch", "alpha-1.9-h1_0.conda", "alpha", "1.9", "h1_0"
-)
 
 
 class Page(HTMLParser):
@@ -86,13 +82,8 @@ class Page(HTMLParser):
 def page(
     info: SiteInfo = INFO,
     subdirs: dict[str, dict[str, NameSummary]] | None = None,
-    changes: list[ChangeEntry] | None = None,
 ) -> Page:
-    return Page(
-        render_index(
-            info, SUBDIRS if subdirs is None else subdirs, [ADDED] if changes is None else changes
-        )
-    )
+    return Page(render_index(info, SUBDIRS if subdirs is None else subdirs))
 
 
 CALM = page()
@@ -100,14 +91,10 @@ CALM = page()
 
 @pytest.mark.parametrize("text", HOSTILE)
 def test_hostile_text_is_shown_and_never_acts(text: str) -> None:
-    entry = dataclasses.replace(
-        ADDED, name=text, version=text, build=text, subdir=text, time=text, file_name=text
-    )
     build = summarize([record("alpha", license=text)])
     hostile = page(
         SiteInfo(text, text, text, validated_only=True, site_url=text, installs="https"),
-        {"noarch": {text: dataclasses.replace(build, build=text)}},
-        [entry],
+        {text: {text: dataclasses.replace(build, build=text, entered=text)}},
     )
     assert hostile.text.count(text) >= 5
     assert set(hostile.tags()) <= set(CALM.tags())
@@ -156,20 +143,28 @@ def test_each_subdir_is_counted() -> None:
     assert ["noarch", "1", "1", "repodata.json"] in CALM.rows
 
 
-def test_the_newest_builds_are_those_that_came_and_no_more_than_twenty() -> None:
-    removed = dataclasses.replace(ADDED, kind="removed", name="gone", version="", build="")
-    many = [removed, *(dataclasses.replace(ADDED, build=f"b{n}") for n in range(50))]
-    builds = [row[2] for row in page(changes=many).rows if row[0] == "alpha" and len(row) == 5]
-    assert builds == [f"b{n}" for n in range(20)]
-    assert "gone" not in page(changes=many).text
+def test_the_newest_builds_are_those_that_entered_last_wherever_they_are() -> None:
+    def entered(name: str, minute: int) -> NameSummary:
+        time = 1_790_000_000_000 + minute * 60_000
+        return summarize([record(name, "1.0").indexed(time), record(name, "2.0").indexed(time - 1)])
+
+    subdirs = {
+        "linux-64": {f"linux-{n}": entered(f"linux-{n}", 2 * n) for n in range(30)},
+        "noarch": {f"any-{n}": entered(f"any-{n}", 2 * n + 1) for n in range(30)},
+    }
+    rows = [row for row in page(subdirs=subdirs).rows if len(row) == 4 and row[1][:1] in "al"]
+    assert [row[0] for row in rows] == [
+        name for n in range(29, 19, -1) for name in (f"any-{n}", f"linux-{n}")
+    ]
+    assert rows[0] == ["any-29", "any-29-1.0-h1_0.conda", "noarch", "2026-09-21 15:12"]
 
 
 @pytest.mark.parametrize(
     ("installs", "told", "not_told"),
     [
         ("oci", "pixi add", "conda install"),
-        ("https", "conda install", "No client"),
-        ("none", "No client", "pixi add"),
+        ("https", "conda install", "takes a gateway"),
+        ("none", "takes a gateway", "pixi add"),
     ],
 )
 def test_nobody_is_told_to_use_a_client_that_cannot_install(
@@ -181,14 +176,14 @@ def test_nobody_is_told_to_use_a_client_that_cannot_install(
 
 
 def test_an_empty_channel_has_a_page() -> None:
-    assert page(subdirs={"noarch": {}}, changes=[]).text.count("None yet") == 2
+    assert page(subdirs={"noarch": {}}).text.count("None yet") == 2
 
 
 def test_the_same_channel_is_the_same_page_in_whatever_order() -> None:
     backwards = {
         subdir: dict(reversed(names.items())) for subdir, names in reversed(SUBDIRS.items())
     }
-    assert render_index(INFO, backwards, [ADDED]) == render_index(INFO, SUBDIRS, [ADDED])
+    assert render_index(INFO, backwards) == render_index(INFO, SUBDIRS)
 
 
 def test_a_changed_template_is_noticed() -> None:

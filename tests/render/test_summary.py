@@ -72,6 +72,16 @@ def test_the_license_is_the_newest_builds_and_the_time_the_latest_of_all() -> No
     assert summarize([old, new]).timestamp == 2_000_000_000
 
 
+def test_the_file_that_entered_last_is_known_with_its_time() -> None:
+    records = [record(version=v).indexed(t) for v, t in (("2.0", 500), ("1.0", 900))]
+    latest = summarize(records)
+    assert (latest.version, latest.entered, latest.entered_at) == (
+        "2.0",
+        records[1].file_name,
+        900,
+    )
+
+
 def test_of_two_subdirs_the_newer_version_counts() -> None:
     subdirs = [summarize([record(version=version)]) for version in ("1.10", "1.9")]
     assert newest_of(subdirs).version == "1.10"
