@@ -214,7 +214,7 @@ class _Subdir:
             "/".join(part for part in (self._subdir, base, f"{h}{shards.SUFFIX}") if part)
             for h in hashes.values()
         )
-        contents = in_order(self._shard, paths, jobs=_THREADS)
+        contents = in_order(self._shard, paths, jobs=_THREADS, abort=self._channel.close)
         for (name, digest), result in zip(hashes.items(), contents, strict=True):
             self._take_shard(form, name, digest, result)
         return form

@@ -15,11 +15,16 @@ _AHEAD = 4
 
 
 def in_order(
-    function: Callable[[T], R], items: Iterable[T], *, jobs: int
+    function: Callable[[T], R],
+    items: Iterable[T],
+    *,
+    jobs: int,
+    abort: Callable[[], None] = lambda: None,
 ) -> Generator[R, None, None]:
     """What ``function`` makes of each item, in the order of the items.
 
-    What it raises is raised here, at its place; whatever hasn't begun by then never does.
+    What it raises is raised here, at its place; whatever hasn't begun by then never does, and
+    ``abort`` is to end what is under way.
     """
     under_way: deque[Future[R]] = deque()
     with ThreadPoolExecutor(jobs) as pool:
@@ -30,5 +35,10 @@ def in_order(
                     yield under_way.popleft().result()
             while under_way:
                 yield under_way.popleft().result()
-        finally:
+        except GeneratorExit:
             pool.shutdown(wait=False, cancel_futures=True)
+            raise
+        except BaseException:
+            pool.shutdown(wait=False, cancel_futures=True)
+            abort()
+            raise

@@ -33,6 +33,10 @@ class Published(Protocol):
         """
         ...
 
+    def close(self) -> None:
+        """End all that is under way: nothing more is asked."""
+        ...
+
 
 def is_path(path: str) -> bool:
     """Whether this can be the path of a file within a channel."""
@@ -45,6 +49,9 @@ class Folder:
     def __init__(self, root: Path) -> None:
         self.root = root
         self.location = str(root)
+
+    def close(self) -> None:
+        """Nothing is ever under way."""
 
     def fetch(self, path: str, limit: int = MAX_FILE) -> Path | None:
         """The file itself."""
@@ -67,6 +74,10 @@ class Website:
         self.location = address.rstrip("/") + "/"
         self._transport = transport
         self._scratch = scratch
+
+    def close(self) -> None:
+        """End all that is under way."""
+        self._transport.close()
 
     def fetch(self, path: str, limit: int = MAX_FILE) -> Path | None:
         """A fresh download; the caller may delete it."""

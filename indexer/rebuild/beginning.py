@@ -164,7 +164,7 @@ class _Copy:
             if not self._is_here(path, files[path], target):
                 self._fetch(path, files[path], target, required=required)
 
-        for _ in in_order(one, files, jobs=_THREADS):
+        for _ in in_order(one, files, jobs=_THREADS, abort=self.website.close):
             pass
 
     def _is_here(self, path: str, digest: str, target: Path) -> bool:

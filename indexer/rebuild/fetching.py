@@ -22,7 +22,14 @@ from indexer.channel.index_json import MAX_BYTES, parse_index_json
 from indexer.channel.policy import Policy
 from indexer.errors import ContentError, NotFoundError, RegistryError
 from indexer.registry.base import Registry
-from indexer.registry.content import Digest, ImageIndex, ImageManifest, RawManifest, parse_manifest
+from indexer.registry.content import (
+    MAX_MANIFEST,
+    Digest,
+    ImageIndex,
+    ImageManifest,
+    RawManifest,
+    parse_manifest,
+)
 
 _MAX_LEVELS = 3
 
@@ -108,7 +115,7 @@ class Fetcher:
         """The image manifests that a tag leads to, through at most three levels of indexes."""
         leaves: list[ImageManifest] = []
         seen = {raw.digest}
-        level = [raw]
+        level, size = [raw], len(raw.body)
         for _ in range(_MAX_LEVELS + 1):
             children: dict[Digest, None] = {}
             for item in level:
@@ -124,7 +131,12 @@ class Fetcher:
             seen.update(new)
             if len(seen) > _MAX_MANIFESTS:
                 raise ContentError(f"image indexes of more than {_MAX_MANIFESTS} manifests")
-            level = [self._ask_manifest(repository, str(digest)) for digest in new]
+            level = []
+            for digest in new:
+                level.append(self._ask_manifest(repository, str(digest)))
+                size += len(level[-1].body)
+                if size > MAX_MANIFEST:
+                    raise ContentError(f"image indexes of more than {MAX_MANIFEST} bytes in all")
         raise ContentError(f"image indexes nested deeper than {_MAX_LEVELS}")
 
     def _read(self, place: Place, repository: str, manifest: ImageManifest) -> Reading:

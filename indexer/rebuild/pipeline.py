@@ -172,6 +172,7 @@ class _Rebuild:
             jobs=self._config.jobs,
             now=int(self._run.now.timestamp()),
             advance=progress.step,
+            abort=self._transport.close,
         )
         tallies = {}
         for subdir, repositories in listing.repositories.items():
@@ -233,7 +234,7 @@ class _Rebuild:
             full = config.registry.repository(config.channel, subdir, repository)
             return self._registry.has_blob(full, Digest(sha256))
 
-        answers = in_order(stays, blobs, jobs=config.jobs)
+        answers = in_order(stays, blobs, jobs=config.jobs, abort=self._transport.close)
         return {blob for blob, there in zip(blobs, answers, strict=True) if there}
 
     def _plan_mending(self, state: State, previous: Previous, read: set[str]) -> list[SubdirPlan]:

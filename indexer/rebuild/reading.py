@@ -84,13 +84,16 @@ class Reader:
         jobs: int,
         now: int,
         advance: Callable[[], None] = lambda: None,
+        abort: Callable[[], None] = lambda: None,
     ) -> None:
+        """``advance`` is told of every repository, ``abort`` is to end all that is under way."""
         self._registry = registry
         self._fetcher = Fetcher(registry, channel, policy, now)
         self._state = state
         self._jobs = jobs
         self._now = now
         self._advance = advance
+        self._abort = abort
 
     def read(self, selection: Selection) -> Tally:
         """Read one subdir. Raises RegistryError where it can't be read to the end.
@@ -150,7 +153,9 @@ class Reader:
                     done.get()()
                     under_way -= 1
             except BaseException:
+                # Nothing more is asked, and whoever hangs in a request needn't be waited for.
                 pool.shutdown(wait=False, cancel_futures=True)
+                self._abort()
                 raise
 
     def _listed(

@@ -24,10 +24,12 @@ DOCKER_LIST = "application/vnd.docker.distribution.manifest.list.v2+json"
 # 404 MANIFEST_UNKNOWN, which looks like a deleted package.
 MANIFEST_TYPES = (OCI_MANIFEST, OCI_INDEX, DOCKER_MANIFEST, DOCKER_LIST)
 
-# The OCI distribution specification asks registries to take manifests of 4 MiB.
-MAX_MANIFEST = 4 * 1024 * 1024
+# Registries take manifests of 4 MiB, and anybody who may push could make every reader hold
+# many of them. A package's has a few kB, and an image index of packages no more.
+MAX_MANIFEST = 512 * 1024
 _MAX_SIZE = 2**53
 _MAX_CHILDREN = 64
+_MAX_LAYERS = 256
 
 _SHA256 = re.compile(r"sha256:([0-9a-f]{64})")
 
@@ -107,14 +109,19 @@ def parse_manifest(raw: RawManifest) -> ImageManifest | ImageIndex:
     """Read a manifest's bytes. Raises ContentError where they aren't a manifest."""
     document = _object(raw.body)
     if "manifests" in document and "layers" not in document:
-        children = _descriptors(document["manifests"])
-        if len(children) > _MAX_CHILDREN:
-            raise ContentError(f"an image index of {len(children)} manifests (at most 64 are read)")
-        return ImageIndex(children)
+        children = document["manifests"]
+        if isinstance(children, list) and len(children) > _MAX_CHILDREN:
+            raise ContentError(
+                f"an image index of {len(children)} manifests (at most {_MAX_CHILDREN} are read)"
+            )
+        return ImageIndex(_descriptors(children))
     if "layers" not in document:
         raise ContentError(f"a manifest without layers (media type {_short(raw.media_type)})")
+    layers = document["layers"]
+    if isinstance(layers, list) and len(layers) > _MAX_LAYERS:
+        raise ContentError(f"a manifest of {len(layers)} layers (at most {_MAX_LAYERS} are read)")
     annotations = _annotations(document.get("annotations"))
-    return ImageManifest(_descriptors(document["layers"]), annotations)
+    return ImageManifest(_descriptors(layers), annotations)
 
 
 def _object(body: bytes) -> dict[str, Any]:

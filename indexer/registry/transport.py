@@ -20,11 +20,11 @@ from typing import IO, Any
 from urllib.parse import urljoin, urlsplit
 
 import requests
-import requests.adapters
 import urllib3.exceptions
 
 import indexer
 from indexer.errors import ConfigError, ContentError, RegistryError
+from indexer.registry.watch import Watch, WatchedAdapter
 
 CONNECT_TIMEOUT = 10.0
 READ_TIMEOUT = 30.0
@@ -97,13 +97,15 @@ class Transport:
         # As other clients of registries do; without it, requests' own rules hold. Given with
         # each request, because a session's setting yields to REQUESTS_CA_BUNDLE.
         self._verify = os.environ.get("SSL_CERT_FILE") or None
-        adapter = requests.adapters.HTTPAdapter(pool_connections=8, pool_maxsize=jobs)
+        self._watch = Watch()
+        adapter = WatchedAdapter(self._watch, pool_connections=8, pool_maxsize=jobs)
         self._session.mount("https://", adapter)
         self._session.mount("http://", adapter)
 
     def close(self) -> None:
         """End what is under way, and give the connections back."""
         self._stopped.set()
+        self._watch.close()
         self._session.close()
 
     def request(
@@ -177,16 +179,21 @@ class Transport:
     ) -> Answer:
         start = self._clock.now()
         try:
-            with self._session.request(
-                method,
-                url,
-                headers=headers,
-                stream=True,
-                allow_redirects=False,
-                verify=self._verify,
-                timeout=(CONNECT_TIMEOUT, READ_TIMEOUT),
-            ) as response:
+            with (
+                self._watch.answer(ANSWER_TIMEOUT) as waiting,
+                self._session.request(
+                    method,
+                    url,
+                    headers=headers,
+                    stream=True,
+                    allow_redirects=False,
+                    verify=self._verify,
+                    timeout=(CONNECT_TIMEOUT, READ_TIMEOUT),
+                ) as response,
+            ):
+                waiting.begun()
                 data = self._take(response, limit, sink, start)
+                waiting.check()
                 return Answer(response.status_code, response.headers, data, url)
         except _RETRIED_ERRORS as error:
             if not _is_about_certificates(error):
