@@ -17,7 +17,7 @@ import orjson
 
 from indexer.channel.index_json import against_fields, against_parsing
 from indexer.channel.record import encode, section_of
-from indexer.errors import ContentError
+from indexer.errors import ContentError, printable
 from indexer.files import sha256_of
 from indexer.parallel import in_order
 from indexer.published import Folder, Published, is_path, read_bytes
@@ -61,7 +61,7 @@ class Findings:
     def add(self, where: str, what: str) -> None:
         """Note a problem."""
         if len(self.problems) < _MAX_PROBLEMS:
-            self.problems.append(Problem(where, what))
+            self.problems.append(Problem(printable(where), printable(what)))
         else:
             self.uncounted += 1
 

@@ -62,7 +62,7 @@ def load_config(
     """
     settings = _from_file(file or CONFIG_FILE, required=file is not None)
     for variable, text in sorted(environ.items()):
-        if variable.startswith(PREFIX) and text:
+        if variable.startswith(PREFIX) and text and variable not in _READ_ELSEWHERE:
             _set(settings, _variable_name(variable), text, variable)
     for name, value in flags.items():
         if value is not None and value != () and value is not False:
@@ -196,7 +196,8 @@ def _count(value: Any) -> int:
     return count
 
 
-def _seconds(value: Any) -> float:
+def read_seconds(value: Any) -> float:
+    """Seconds from 0 to 3600. Raises ValueError."""
     seconds = float(value)
     if isinstance(value, bool) or not 0 <= seconds <= 3600:
         raise ValueError("it must be seconds, from 0 to 3600")
@@ -211,7 +212,9 @@ def _share(value: Any) -> float:
 
 
 def _fraction(value: Any) -> Fraction:
-    share = Fraction(_text(value))
+    if not re.fullmatch(r"[0-9]{1,9}(?:\.[0-9]{1,9}|/[0-9]{1,9})?", _text(value).strip()):
+        raise ValueError('it must be a share from 0 to 1, such as "1/96"')
+    share = Fraction(value)
     if not 0 <= share <= 1:
         raise ValueError('it must be a share from 0 to 1, such as "1/96"')
     return share
@@ -278,10 +281,12 @@ _READERS: Mapping[str, Callable[[Any], Any]] = {
     "dry_run": _flag,
     "strict": _flag,
     "jobs": _count,
-    "retry_for": _seconds,
+    "retry_for": read_seconds,
     "report": _path,
     "log_format": _log_format,
 }
 # Said for one run; standing in a file they would disarm the guard or the cache for good.
 _FLAGS_ONLY = frozenset({"allow_drop", "full", "dry_run", "packages"})
+# A secret is no setting: it never gets into a Config.
+_READ_ELSEWHERE = frozenset({"CF_INDEX_GITHUB_TOKEN"})
 _FLAGS = {"subdirs": "subdir", "packages": "package"}

@@ -1,7 +1,17 @@
 """The families of errors, each with the exit code it ends the program with.
 
-An error's text is for a person: what happened, where, and what to do.
+An error's text is for a person: what happened, where, and what to do. What it quotes from
+outside goes through ``printable``.
 """
+
+
+def printable(text: str, limit: int = 1000) -> str:
+    """Text from outside for a terminal or a log: one line, cut, nothing in it acts."""
+    shown = "".join(
+        char if char.isprintable() else char.encode("unicode_escape").decode()
+        for char in text[:limit]
+    )
+    return shown if len(text) <= limit else shown + "..."
 
 
 class CfIndexError(Exception):

@@ -5,6 +5,7 @@ from __future__ import annotations
 import contextlib
 import fcntl
 import hashlib
+import os
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -19,9 +20,12 @@ def sha256_of(path: Path) -> str:
 
 def replace_file(path: Path, data: bytes) -> None:
     """Write a single file that is never seen half-written. Raises ConfigError where it can't be."""
+    # One name, so that a killed run's leftover is overwritten; never through a link.
     scratch = path.with_name(f".{path.name}.new")
     try:
-        scratch.write_bytes(data)
+        scratch.unlink(missing_ok=True)
+        with scratch.open("xb") as file:
+            file.write(data)
         scratch.replace(path)
     except OSError as error:
         raise ConfigError(f"{path} can't be written: {error.strerror}.") from error
@@ -35,7 +39,9 @@ def locked(path: Path, what: str) -> Iterator[None]:
     """
     with contextlib.ExitStack() as stack:
         try:
-            lock = stack.enter_context(path.open("w"))
+            # Through a link, another program's file would be the lock.
+            flags = os.O_RDWR | os.O_CREAT | os.O_NOFOLLOW | os.O_CLOEXEC
+            lock = stack.enter_context(os.fdopen(os.open(path, flags, 0o644), "w"))
             fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
         except BlockingIOError as error:
             raise ConfigError(

@@ -273,6 +273,16 @@ def test_a_variable_that_is_no_setting_is_refused_with_the_one_that_may_be_meant
         load_config({}, {"CF_INDEX_REGISTY": "oci://example.org/acme"})
 
 
+def test_a_secret_in_the_environment_is_no_misspelt_setting() -> None:
+    assert load_config(NEEDED, {"CF_INDEX_GITHUB_TOKEN": "x"}).channel == "forge"
+
+
+@pytest.mark.parametrize("share", ["1e-999999999", "nan", "-1/2", "2", "1/0", "1/96/2", " "])
+def test_an_odd_share_is_refused_at_once(share: str) -> None:
+    with pytest.raises(ConfigError, match="--recheck"):
+        load_config({**NEEDED, "recheck": share}, {})
+
+
 def test_the_log_format_may_stand_anywhere(tmp_path: Path) -> None:
     file = tmp_path / "cf-index.toml"
     file.write_text('log-format = "json"\n')

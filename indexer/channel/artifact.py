@@ -14,7 +14,7 @@ from typing import Literal
 from indexer.channel import codec
 from indexer.channel.index_json import IndexJson
 from indexer.channel.record import CONDA, TARBZ2, Record
-from indexer.errors import ContentError
+from indexer.errors import ContentError, printable
 from indexer.registry.content import Descriptor, ImageManifest
 
 ARCHIVE_TYPES = {
@@ -41,10 +41,17 @@ class Place:
 
 @dataclass(frozen=True, slots=True)
 class Fault:
-    """Why one file of an artifact (or, without a file, all of it) is left out."""
+    """Why one file of an artifact (or, without a file, all of it) is left out.
+
+    Whatever an uploader made of them, both are short and printable.
+    """
 
     reason: str
     file_name: str = ""
+
+    def __post_init__(self) -> None:
+        object.__setattr__(self, "reason", printable(self.reason))
+        object.__setattr__(self, "file_name", printable(self.file_name, 200))
 
 
 @dataclass(frozen=True, slots=True)

@@ -10,7 +10,7 @@ import click
 import indexer
 from indexer.cli.check import check
 from indexer.cli.rebuild import rebuild
-from indexer.errors import CfIndexError
+from indexer.errors import CfIndexError, printable
 
 
 class _Group(click.Group):
@@ -32,7 +32,7 @@ class _Group(click.Group):
 def _explain(error: BaseException) -> tuple[int, str]:
     """The exit code and the words for an error."""
     if isinstance(error, CfIndexError):
-        return error.exit_code, str(error)
+        return error.exit_code, printable(str(error), 4000)
     if isinstance(error, KeyboardInterrupt):
         return 130, "Interrupted; what was read so far is kept, and the site is as it was."
     return 1, (

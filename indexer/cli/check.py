@@ -7,6 +7,7 @@ import sys
 import click
 
 from indexer.check import check_channel
+from indexer.config import read_seconds
 from indexer.errors import ConfigError
 from indexer.published import Folder, open_published
 from indexer.registry import Transport
@@ -23,13 +24,12 @@ from indexer.registry import Transport
 )
 @click.option(
     "--retry-for",
-    type=float,
-    default=60.0,
+    default="60",
     show_default=True,
     metavar="SECONDS",
     help="How long a failing request is tried.",
 )
-def check(channel: str, subdirs: tuple[str, ...], retry_for: float) -> None:
+def check(channel: str, subdirs: tuple[str, ...], retry_for: str) -> None:
     """Check a published channel, made by cf-index or by any other tool.
 
     Every file parses, every shard in the shard index exists and has its hash, all forms hold
@@ -41,7 +41,11 @@ def check(channel: str, subdirs: tuple[str, ...], retry_for: float) -> None:
       cf-index check site/
       cf-index check https://acme.github.io/forge/
     """
-    transport = Transport(retry_for=retry_for)
+    try:
+        seconds = read_seconds(retry_for)
+    except ValueError as error:
+        raise ConfigError(f"--retry-for is {retry_for!r}: {error}.") from error
+    transport = Transport(retry_for=seconds)
     with open_published(channel, transport) as published:
         if isinstance(published, Folder) and not published.root.is_dir():
             raise ConfigError(f"There is no folder {channel}.")

@@ -156,8 +156,6 @@ class Fetcher:
             raise _LostError(str(error)) from error
 
 
-# Of a file name that is told of: it comes from whoever pushed the artifact.
-_MAX_NAME = 200
 # One tag must not make a run ask for thousands of manifests.
 _MAX_MANIFESTS = 64
 
@@ -168,5 +166,5 @@ class _LostError(ContentError):
 
 def _rejected(digest: Digest | None, error: ContentError, files: Sequence[str] = ()) -> Outcome:
     reason = str(error) if digest is not None else f"listed, but can't be read: {error}"
-    faults = tuple(Fault(reason, file_name[:_MAX_NAME]) for file_name in dict.fromkeys(files))
+    faults = tuple(Fault(reason, file_name) for file_name in dict.fromkeys(files))
     return Outcome(digest, "rejected", Reading(faults=faults or (Fault(reason),)))

@@ -11,7 +11,7 @@ from pathlib import Path
 from indexer.channel import codec
 from indexer.channel.index_json import SUBDIR
 from indexer.config import Config
-from indexer.errors import ConfigError, RegistryError, UnsupportedError
+from indexer.errors import ConfigError, RegistryError, UnsupportedError, printable
 from indexer.rebuild.previous import Previous
 from indexer.registry import Registry, Transport
 from indexer.registry import names as sources
@@ -38,9 +38,11 @@ def read_names_file(path: str | None) -> tuple[str, ...] | None:
     try:
         if path == "-":
             return tuple(sys.stdin)
-        with Path(path).open(encoding="utf-8") as file:
+        # Windows' editors begin a file with a byte order mark.
+        with Path(path).open(encoding="utf-8-sig") as file:
             return tuple(file)
-    except (OSError, UnicodeDecodeError) as error:
+    except (OSError, UnicodeDecodeError, TypeError) as error:
+        # A closed standard input is None.
         raise ConfigError(f"The names file {path} can't be read: {error}.") from error
 
 
@@ -65,7 +67,7 @@ class Names:
         listing = self._listing(previous, remembered)
         notes = list(listing.notes)
         if listing.ignored:
-            shown = ", ".join(listing.ignored[:_SHOWN])
+            shown = ", ".join(printable(name, 200) for name in listing.ignored[:_SHOWN])
             notes.append(
                 f"{len(listing.ignored)} repositories can't be packages and are ignored: {shown}"
             )
@@ -77,12 +79,14 @@ class Names:
         found = dict(listing.repositories)
         for subdir in self.config.subdirs or previous.subdirs():
             found.setdefault(subdir, ())
+        # By the whole listing, whichever part of it this run is to read.
+        unlisted = tuple(subdir for subdir, repositories in found.items() if not repositories)
         if self.config.packages:
             found = {
                 subdir: tuple(r for r in repositories if is_repository_selected(self.config, r))
                 for subdir, repositories in found.items()
             }
-        return replace(listing, repositories=found, notes=tuple(notes))
+        return replace(listing, repositories=found, unlisted=unlisted, notes=tuple(notes))
 
     def _listing(
         self, previous: Previous, remembered: Callable[[str], Collection[str]]

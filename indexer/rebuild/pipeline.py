@@ -31,7 +31,7 @@ from indexer.rebuild.reading import Reader, Selection, Tally
 from indexer.rebuild.report import Progress, Report
 from indexer.rebuild.site import Look, expire, write_channel, write_subdir
 from indexer.rebuild.spool import Spool
-from indexer.rebuild.state import State
+from indexer.rebuild.state import DamagedStateError, State
 from indexer.rebuild.state_file import Identity, borrow_state, open_state
 from indexer.rebuild.telling import tell
 from indexer.registry import Registry, Transport, open_registry
@@ -73,15 +73,18 @@ def rebuild(config: Config, run: Run) -> Report:
     lines = read_names_file(config.names)
     try:
         return _Rebuild(config, run, lines).go(fresh=config.full)
+    except DamagedStateError as error:
+        damage: Exception = error
     except sqlite3.DatabaseError as error:
         if (getattr(error, "sqlite_errorcode", 0) & 0xFF) not in _DAMAGED:
             raise ConfigError(
                 f"The state in {config.state}, or a temporary file, can't be used: {error}."
             ) from error
-        # A state file that opens may still be damaged inside. It is a cache: begin again.
-        report = _Rebuild(config, run, lines).go(fresh=True)
-        report.notes.append(f"the state was damaged ({error}); everything was read again")
-        return report
+        damage = error
+    # A state file that opens may still be damaged inside. It is a cache: begin again.
+    report = _Rebuild(config, run, lines).go(fresh=True)
+    report.notes.append(f"the state was damaged ({damage}); everything was read again")
+    return report
 
 
 class _Rebuild:
@@ -142,7 +145,6 @@ class _Rebuild:
                 listing = names.find(previous, state.repositories)
                 report.names_from, report.notes = listing.source, [*report.notes, *listing.notes]
             with self._timed("reading"):
-                listed = listing.repositories
                 tallies = self._read(state, previous, listing)
             with self._timed("planning"):
                 plans = self._plan(state, previous, list(tallies))
@@ -157,7 +159,7 @@ class _Rebuild:
             guard = Guard(config.max_drop, config.allow_drop)
             guard.raise_if_unsafe(
                 {plan.subdir: plan.count for plan in [*plans, *mending]},
-                unlisted=[] if config.packages else [s for s, found in listed.items() if not found],
+                unlisted=listing.unlisted,
             )
             self._publish(output, state, previous, [*plans, *mending])
             report.requests = self._registry.requests.as_dict()

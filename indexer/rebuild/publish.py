@@ -79,12 +79,19 @@ class Staged:
     def write(self, path: str, data: bytes) -> None:
         """Put a file in place; never into one that the old site shares."""
         target = self.make_room(path)
-        with target.open("xb") as file:
+        with _told(target), target.open("xb") as file:
             file.write(data)
 
     def make_room(self, path: str) -> Path:
         """A path where a new file may be made."""
         target = self.root / path
+        for folder in target.relative_to(self.root).parents:
+            if (self.root / folder).is_symlink():
+                # It was carried along as it is: writing through it would change the live site.
+                raise ConfigError(
+                    f"{folder} in the output is a symbolic link. A site is replaced whole, so put "
+                    "the folder itself there (or the whole output where there is room)."
+                )
         target.parent.mkdir(parents=True, exist_ok=True)
         target.unlink(missing_ok=True)
         return target

@@ -14,7 +14,7 @@ from dataclasses import dataclass, field
 from indexer.channel import codec
 from indexer.channel.artifact import Fault, Place
 from indexer.channel.policy import Policy
-from indexer.errors import DeniedError, NotFoundError, RegistryError
+from indexer.errors import DeniedError, NotFoundError, RegistryError, printable
 from indexer.rebuild.fetching import Fetcher, Outcome
 from indexer.rebuild.state import Known, State
 from indexer.registry.address import is_tag
@@ -206,4 +206,5 @@ class Reader:
 
 
 def _left_out(place: Place, fault: Fault) -> LeftOut:
-    return LeftOut(place.subdir, place.repository, place.tag, fault.file_name, fault.reason)
+    tag = printable(place.tag, 128)
+    return LeftOut(place.subdir, place.repository, tag, fault.file_name, fault.reason)

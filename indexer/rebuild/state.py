@@ -7,8 +7,10 @@ and what it pointed at before is kept for a while, should it come back.
 
 from __future__ import annotations
 
+import contextlib
 import math
 import sqlite3
+import zlib
 from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from fractions import Fraction
@@ -57,6 +59,7 @@ CREATE TABLE record (
     name TEXT NOT NULL,
     sha256 TEXT NOT NULL,
     body BLOB NOT NULL,
+    crc INTEGER NOT NULL,
     PRIMARY KEY (artifact, file_name)
 ) WITHOUT ROWID;
 CREATE TABLE name (
@@ -67,6 +70,10 @@ CREATE TABLE name (
     PRIMARY KEY (subdir, name)
 ) WITHOUT ROWID;
 """
+
+
+class DamagedStateError(Exception):
+    """The state can't be relied on. It is a cache: whoever meets this begins without it."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -107,7 +114,8 @@ class State:
             " WHERE tag.subdir = ? AND tag.repository = ?",
             (subdir, repository),
         )
-        return {tag: Known(Digest(digest.hex()), status) for tag, digest, status in rows}
+        with _decoding():
+            return {tag: Known(Digest(digest.hex()), status) for tag, digest, status in rows}
 
     def digests(self, place: Place) -> set[Digest]:
         """Every manifest that this tag led to and that needn't be read again."""
@@ -115,7 +123,8 @@ class State:
             "SELECT digest FROM artifact WHERE subdir = ? AND repository = ? AND tag = ?",
             _where(place),
         )
-        return {Digest(row[0].hex()) for row in rows}
+        with _decoding():
+            return {Digest(row[0].hex()) for row in rows}
 
     def put(self, place: Place, digest: Digest, status: Status, reading: Reading, now: int) -> None:
         """Remember what a tag led to; names whose records it changes become unpublished."""
@@ -135,8 +144,11 @@ class State:
         ).fetchone()
         self._db.execute("DELETE FROM record WHERE artifact = ?", (artifact,))
         self._db.executemany(
-            "INSERT INTO record VALUES (?, ?, ?, ?, ?)",
-            [(artifact, r.file_name, r.name, r.sha256, r.body) for r in reading.records],
+            "INSERT INTO record VALUES (?, ?, ?, ?, ?, ?)",
+            [
+                (artifact, r.file_name, r.name, r.sha256, r.body, _crc(artifact, r))
+                for r in reading.records
+            ],
         )
         self._point(place, artifact, status, before, now)
 
@@ -264,24 +276,33 @@ class State:
             f" WHERE subdir = ? AND tag.artifact = artifact.id AND {condition} ORDER BY {order}",
             (subdir,),
         )
-        for repository, tag, since, faults, notes in rows:
-            yield Told(
-                Place(subdir, repository, tag),
-                since,
-                tuple(Fault(*item) for item in orjson.loads(faults or b"[]")),
-                tuple(orjson.loads(notes or b"[]")),
-            )
+        with _decoding():
+            for repository, tag, since, faults, notes in rows:
+                yield Told(
+                    Place(subdir, repository, tag),
+                    int(since),
+                    tuple(Fault(*item) for item in orjson.loads(faults or b"[]")),
+                    tuple(map(str, orjson.loads(notes or b"[]"))),
+                )
 
     def _records_of(self, place: Place) -> dict[str, Record]:
         return self._records("repository = ? AND tag = ?", *_where(place))
 
     def _records(self, condition: str, *values: str) -> dict[str, Record]:
         rows = self._db.execute(
-            "SELECT file_name, name, sha256, body FROM tag JOIN record USING (artifact)"  # noqa: S608  constants
+            "SELECT artifact, crc, file_name, record.name, sha256, body"  # noqa: S608  constants
+            " FROM tag JOIN record USING (artifact)"
             f" WHERE subdir = ? AND {condition} ORDER BY file_name",
             values,
         )
-        return {row[0]: Record(*row) for row in rows}
+        records = {}
+        with _decoding():
+            for artifact, crc, *columns in rows:
+                record = Record(*columns)
+                if crc != _crc(artifact, record):
+                    raise DamagedStateError(f"the record of {record.file_name} was altered")
+                records[record.file_name] = record
+        return records
 
     def _unpublish(self, place: Place, names: Iterable[str]) -> None:
         self._db.executemany(
@@ -292,3 +313,18 @@ class State:
 
 def _where(place: Place) -> tuple[str, str, str]:
     return place.subdir, place.repository, place.tag
+
+
+@contextlib.contextmanager
+def _decoding() -> Iterator[None]:
+    """What was written by ``put`` can be read; what can't be was altered."""
+    try:
+        yield
+    except (ValueError, TypeError, AttributeError, sqlite3.OperationalError) as error:
+        raise DamagedStateError(str(error)) from error
+
+
+def _crc(artifact: int, record: Record) -> int:
+    """Over a whole row: what a disk or an editor did to it would be published."""
+    text = f"{artifact}\0{record.file_name}\0{record.name}\0{record.sha256}\0".encode()
+    return zlib.crc32(record.body, zlib.crc32(text))

@@ -99,6 +99,7 @@ def _against(path: Path, identity: Identity) -> str | None:
         if connection.execute("PRAGMA user_version").fetchone()[0] != _FORMAT:
             return "it has the format of another version"
         stored = dict(connection.execute("SELECT key, value FROM meta"))
+        _check_schema(connection)
     except sqlite3.DatabaseError as error:
         return f"it is damaged ({error})"
     finally:
@@ -107,6 +108,18 @@ def _against(path: Path, identity: Identity) -> str | None:
         if stored.get(key) != value:
             return f"it was made for another {key} ({stored.get(key)}, not {value})"
     return None
+
+
+def _schema(connection: sqlite3.Connection) -> set[str]:
+    rows = connection.execute("SELECT sql FROM sqlite_master WHERE sql IS NOT NULL")
+    return {row[0] for row in rows}
+
+
+def _check_schema(connection: sqlite3.Connection) -> None:
+    with contextlib.closing(sqlite3.connect(":memory:")) as fresh:
+        fresh.executescript(SCHEMA)
+        if _schema(connection) != _schema(fresh):
+            raise sqlite3.DatabaseError("it has other tables")
 
 
 def _meta(identity: Identity) -> dict[str, str]:

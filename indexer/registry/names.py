@@ -10,7 +10,8 @@ import re
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 
-from indexer.errors import ConfigError, UnsupportedError
+from indexer.errors import ConfigError, UnsupportedError, printable
+from indexer.registry.address import is_repository
 from indexer.registry.base import Registry
 from indexer.registry.github import container_packages
 from indexer.registry.transport import Transport
@@ -23,13 +24,15 @@ class Listing:
     """Which repositories to read: their last components, by subdir, and who said so.
 
     ``shows_new`` is false where the names are only those of the previous index;
-    ``ignored`` are repositories of the channel that can't be a package's.
+    ``ignored`` are repositories of the channel that can't be a package's, ``unlisted`` subdirs
+    for which not one repository is listed.
     """
 
     source: str
     repositories: Mapping[str, tuple[str, ...]]
     shows_new: bool = True
     ignored: tuple[str, ...] = ()
+    unlisted: tuple[str, ...] = ()
     notes: tuple[str, ...] = ()
 
 
@@ -63,8 +66,17 @@ def from_lines(lines: Iterable[str], channel: Channel, spell: Callable[[str], st
         targets = (subdir,) if slash else channel.subdirs
         for target in targets:
             if not channel.subdirs or target in channel.subdirs:
-                found.setdefault(target, set()).add(spell(name))
+                found.setdefault(target, set()).add(_spelt(name, spell, number))
     return _listing("the names file", found)
+
+
+def _spelt(name: str, spell: Callable[[str], str], number: int) -> str:
+    repository = spell(name)
+    if not is_repository(repository):
+        raise ConfigError(
+            f"The names file, line {number}: {printable(name, 100)!r} can't be a package's name."
+        )
+    return repository
 
 
 def from_repositories(source: str, names: Iterable[str], prefix: str, channel: Channel) -> Listing:

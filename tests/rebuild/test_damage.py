@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import contextlib
 import shutil
+import sqlite3
 from pathlib import Path
 
 import pytest
@@ -251,3 +253,42 @@ def test_a_glob_takes_out_what_is_gone_with_and_without_the_state(rig: Rig) -> N
 
     assert rig.records() == with_state
     assert len(with_state) == 2
+
+
+@pytest.mark.parametrize(
+    ("old", "new"),
+    [
+        (b'"size":', b'"size":9'),
+        (b'"md5":"', b'"md5":"z'),
+        (b'"name":"', b'"name":"\xff'),
+        (b'"name":"', b'"name":,,'),
+        (b"pkg01-1.0-0.conda", b"pkg99-1.0-0.conda"),
+    ],
+)
+def test_what_was_altered_in_the_state_is_not_published(rig: Rig, old: bytes, new: bytes) -> None:
+    fill(rig, 3)
+    before = rig.records()
+    # The same length, so that the file stays a database.
+    path = rig.root / "state/state.sqlite"
+    data = path.read_bytes()
+    assert old in data
+    at = data.index(old)
+    path.write_bytes(data[:at] + new + data[at + len(new) :])
+    for number in range(3):
+        rig.push(build(f"pkg{number:02}", "2.0"))
+
+    report = rig.rebuild()
+
+    assert {name: rig.records()[name] for name in before} == before
+    assert len(rig.records()) == 6
+    assert any("damaged" in note for note in report.notes)
+    assert rig.rebuild().requests.get("manifests", 0) == 0
+
+
+def test_a_state_without_one_of_its_tables_is_set_aside(rig: Rig) -> None:
+    fill(rig, 2)
+    with contextlib.closing(sqlite3.connect(rig.root / "state/state.sqlite")) as connection:
+        connection.execute("DROP TABLE name")
+    report = rig.rebuild()
+    assert any("set aside" in note for note in report.notes)
+    assert len(rig.records()) == 2

@@ -126,3 +126,16 @@ def test_other_metadata_of_the_same_bytes_is_a_change_and_keeps_its_time(rig: Ri
     record = rig.records()[package.file_name]
     assert (record["md5"], record["indexed_timestamp"]) == ("0" * 32, entered)
     assert report.subdirs["noarch"].count.changed == 1
+
+
+def test_an_empty_listing_is_refused_for_a_part_of_the_packages_too(rig: Rig) -> None:
+    for name in ("hello", "hello2", "other"):
+        rig.push(build(name))
+    rig.rebuild()
+    before = rig.tree()
+    rig.fake.knobs.faults = [
+        faults.replace_body(b'{"repositories": []}', match=faults.is_catalog())
+    ]
+    with pytest.raises(GuardError, match="no repositories are listed"):
+        rig.rebuild(packages=("hello*",))
+    assert rig.tree() == before

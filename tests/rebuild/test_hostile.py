@@ -15,6 +15,7 @@ from indexer.registry.address import RegistryAddress
 from indexer.registry.layout import LayoutRegistry
 from tests.support.rig import Rig, reasons
 
+OCI_MANIFEST = "application/vnd.oci.image.manifest.v1+json"
 OCI_INDEX = "application/vnd.oci.image.index.v1+json"
 
 
@@ -152,6 +153,40 @@ def test_an_image_index_leads_to_its_packages(rig: Rig) -> None:
     rig.rebuild()
 
     assert list(rig.records()) == ["alpha-1.0-0.conda"]
+
+
+def test_image_indexes_of_absurd_size_are_not_read_to_their_end(rig: Rig) -> None:
+    repository = rig.repository("noarch", "alpha")
+    layer = {"digest": f"sha256:{0:064}", "size": 1}
+    children = [
+        json.dumps({"layers": [layer] * 200, "annotations": {"n": f"{n}" + "x" * 200_000}}).encode()
+        for n in range(20)
+    ]
+    for body in children:
+        rig.fake.add_manifest(repository, digest_of(body), body, OCI_MANIFEST)
+    rig.fake.add_manifest(repository, "1.0-0", index_of(*children), OCI_INDEX)
+    assert_left_out(rig, "alpha:1.0-0", "bytes in all")
+    assert rig.fake.count("manifests") < 6
+
+
+def test_a_manifest_of_too_many_layers_is_left_out(rig: Rig) -> None:
+    def pad(manifest: dict[str, Any]) -> None:
+        manifest["layers"] += manifest["layers"][-1:] * 300
+
+    rig.fake.add(rig.repository("noarch", "alpha"), changed(validated(build("alpha")), pad))
+    assert_left_out(rig, "alpha:1.0-0", "303 layers")
+
+
+@pytest.mark.parametrize("title", ["\x1b[31mred\x1b[2J", "x" * 100_000, "a\nLeft out: b"])
+def test_what_is_told_of_an_artifact_is_short_and_printable(rig: Rig, title: str) -> None:
+    def retitle(manifest: dict[str, Any]) -> None:
+        manifest["layers"][0]["annotations"]["org.opencontainers.image.title"] = title
+
+    rig.fake.add(rig.repository("noarch", "alpha"), changed(validated(build("alpha")), retitle))
+    (left_out,) = rig.rebuild().left_out
+    assert left_out.file_name.isprintable()
+    assert left_out.reason.isprintable()
+    assert len(left_out.file_name) + len(left_out.reason) < 1000
 
 
 def test_image_indexes_may_share_a_child(rig: Rig) -> None:

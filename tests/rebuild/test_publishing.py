@@ -236,3 +236,32 @@ def test_a_folder_that_cannot_be_read_does_not_go_missing(
         rig.rebuild()
     monkeypatch.undo()
     assert rig.tree() == before
+
+
+def test_a_folder_of_the_site_that_is_a_link_is_not_written_through(rig: Rig) -> None:
+    rig.push(build("alpha"))
+    rig.rebuild()
+    (rig.site / "noarch").rename(rig.root / "elsewhere")
+    (rig.site / "noarch").symlink_to(rig.root / "elsewhere")
+    before = tree_of(rig.root / "elsewhere")
+    rig.push(build("beta"))
+    with pytest.raises(ConfigError, match="noarch in the output is a symbolic link"):
+        rig.rebuild()
+    assert tree_of(rig.root / "elsewhere") == before
+    rig.assert_sound()
+
+
+def test_links_under_the_names_of_our_own_files_are_not_followed(rig: Rig) -> None:
+    rig.push(build("alpha"))
+    rig.rebuild()
+    victim = rig.root / "victim"
+    victim.write_text("precious")
+    (rig.site / ".status.json.new").symlink_to(victim)
+    rig.rebuild()
+    assert victim.read_text() == "precious"
+    assert not (rig.site / "status.json").is_symlink()
+    (rig.root / ".site.lock").unlink()
+    (rig.root / ".site.lock").symlink_to(victim)
+    with pytest.raises(ConfigError, match="lock"):
+        rig.rebuild()
+    assert victim.read_text() == "precious"

@@ -218,3 +218,10 @@ def test_refusals_of_all_that_was_named_are_told_apart_from_absence(published: R
     published.fake.knobs.faults = [faults.status(401, match=faults.is_tags())]
     with pytest.raises(RegistryError, match="credentials"):
         published.rebuild(packages=("delta",), subdirs=("noarch", "linux-64"))
+
+
+def test_a_names_file_written_on_windows_loses_no_name(published: Rig) -> None:
+    names = published.root / "names.txt"
+    names.write_bytes(b"\xef\xbb\xbfalpha\r\nbeta\r\ngamma\r\n")
+    published.rebuild(names=str(names), subdirs=("noarch",))
+    assert len(published.records()) == 3
