@@ -7,6 +7,7 @@ names and not with the records; only names whose sums differ are looked at again
 from __future__ import annotations
 
 import hashlib
+import posixpath
 import re
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
@@ -20,7 +21,7 @@ from indexer.channel.record import encode, section_of
 from indexer.errors import ContentError, printable
 from indexer.files import sha256_of
 from indexer.parallel import in_order
-from indexer.published import Folder, Published, is_path, read_bytes
+from indexer.published import Folder, Published, is_address, is_path, read_bytes
 from indexer.published.records import is_json, read_records, same_when_unpacked
 from indexer.render import channeldata, history, repodata, shards
 from indexer.render.zstd import decompress
@@ -48,14 +49,10 @@ class Problem:
 
 @dataclass(slots=True)
 class Findings:
-    """What a check came to. Beyond a hundred problems they are only counted.
-
-    ``notes`` tell what could not be checked from here.
-    """
+    """What a check came to. Beyond a hundred problems they are only counted."""
 
     problems: list[Problem] = field(default_factory=list)
     uncounted: int = 0
-    notes: list[str] = field(default_factory=list)
     records: dict[str, int] = field(default_factory=dict)
 
     def add(self, where: str, what: str) -> None:
@@ -205,23 +202,18 @@ class _Subdir:
             self._findings.add(
                 self._where(shards.INDEX_NAME), f"is said to be that of {info['subdir']}"
             )
-        base = str(info["shards_base_url"]).removeprefix("./").rstrip("/")
-        if "://" in base or base.startswith("/"):
-            self._findings.notes.append(f"{self._subdir}: shards at {base} were not checked")
-            return None
         form = _Form()
-        paths = (
-            "/".join(part for part in (self._subdir, base, f"{h}{shards.SUFFIX}") if part)
-            for h in hashes.values()
-        )
-        contents = in_order(self._shard, paths, jobs=_THREADS, abort=self._channel.close)
+        where = (f"{_shards_at(self._where(''), info)}{h}{shards.SUFFIX}" for h in hashes.values())
+        contents = in_order(self._shard, where, jobs=_THREADS, abort=self._channel.close)
         for (name, digest), result in zip(hashes.items(), contents, strict=True):
             self._take_shard(form, name, digest, result)
         return form
 
-    def _shard(self, path: str) -> bytes | ContentError | None:
+    def _shard(self, where: str) -> bytes | ContentError | None:
         try:
-            return read_bytes(self._channel, path, shards.MAX_SHARD)
+            if is_address(where):
+                return self._channel.fetch_address(where, shards.MAX_SHARD)
+            return read_bytes(self._channel, where, shards.MAX_SHARD)
         except ContentError as error:
             return error
 
@@ -311,3 +303,17 @@ def _against_hashes(fields: Mapping[str, Any]) -> Iterator[str]:
             yield f"{key} isn't one"
     if fields.get("sha256") is None and fields.get("md5") is None:
         yield "no hash at all"
+
+
+def _shards_at(folder: str, info: Mapping[str, Any]) -> str:
+    """Where a shard index says that its shards are: an address, or a path within the channel.
+
+    CEP 16: relative to the index. What leads out of the channel stays as it is, and is refused
+    where it is fetched.
+    """
+    base = str(info["shards_base_url"])
+    base += "" if not base or base.endswith("/") else "/"
+    if is_address(base):
+        return base
+    path = posixpath.normpath(posixpath.join(folder, base))
+    return f"{path}/"

@@ -7,9 +7,11 @@ import json
 import random
 import tracemalloc
 from collections.abc import Iterator
+from contextlib import closing
 from pathlib import Path
 from typing import Any
 
+import msgpack
 import orjson
 import pytest
 from rattler.index import index_fs
@@ -18,9 +20,11 @@ from demo.packages import build
 from indexer.channel.record import Record
 from indexer.check import check_channel
 from indexer.published import Folder
-from indexer.render import repodata, zstd
+from indexer.registry import Transport
+from indexer.render import repodata, shards, zstd
 from tests.channel.samples import record
 from tests.render.channels import write_repodata, write_subdir
+from tests.support.fake_registry import FileHost
 
 RECORDS = [
     record("alpha", subdir="noarch"),
@@ -269,3 +273,58 @@ def test_memory_does_not_grow_with_the_records(tmp_path: Path) -> None:
     # Measured: 2.2 MB for any number, 50,000 (45 MB of repodata) included.
     few, more = (peak_of_check(tmp_path, count) for count in (2_000, 8_000))
     assert more < few + 200_000
+
+
+def rebase(root: Path, base: str) -> None:
+    """Let the shard index say that its shards are somewhere else."""
+    path = root / "noarch" / shards.INDEX_NAME
+    document = msgpack.unpackb(zstd.decompress(path.read_bytes(), 10**6))
+    document["info"]["shards_base_url"] = base
+    path.write_bytes(zstd.compress(msgpack.packb(document)))
+
+
+@pytest.mark.parametrize("base", ["../noarch/shards/", "./shards", "./shards/", "shards/"])
+def test_shards_are_found_wherever_in_the_channel_they_are(tmp_path: Path, base: str) -> None:
+    write_subdir(tmp_path, RECORDS)
+    rebase(tmp_path, base)
+    assert check(tmp_path)[1] == []
+    next((tmp_path / "noarch/shards").iterdir()).unlink()
+    (problem,) = [text for text in check(tmp_path)[1] if "missing" in text]
+    assert "the shard of" in problem
+
+
+@pytest.mark.parametrize(
+    "base", ["../../elsewhere/", "/shards/", "https://example.invalid/shards/"]
+)
+def test_shards_that_cannot_be_looked_at_are_a_problem(tmp_path: Path, base: str) -> None:
+    write_subdir(tmp_path, RECORDS)
+    rebase(tmp_path, base)
+    assert any("out" in problem for problem in check(tmp_path)[1])
+
+
+def test_shards_at_another_address_are_fetched_from_there(tmp_path: Path) -> None:
+    write_subdir(tmp_path, RECORDS)
+    with FileHost() as host, closing(Transport(retry_for=0)) as transport:
+        names = [path.name for path in (tmp_path / "noarch/shards").iterdir()]
+        for name in names:
+            host.put(f"/s/{name}", (tmp_path / "noarch/shards" / name).read_bytes())
+        rebase(tmp_path, f"{host.http}/s/")
+        assert check_channel(Folder(tmp_path, transport)).problems == []
+        del host.files[f"/s/{names[0]}"]
+        problems = [str(problem) for problem in check_channel(Folder(tmp_path, transport)).problems]
+    assert any("is missing" in problem for problem in problems)
+
+
+def test_json_nested_beyond_reason_is_refused_before_it_costs_memory(tmp_path: Path) -> None:
+    text = json.dumps(document_of())[:-1] + ', "x": ' + "[" * 40_000 + "]" * 40_000 + "}"
+    publish(tmp_path, text)
+    assert any("nested deeper" in problem for problem in check(tmp_path)[1])
+
+
+def test_what_a_foreign_channel_says_cannot_act_on_a_terminal(tmp_path: Path) -> None:
+    document = document_of()
+    document["packages.conda"]["\x1b[2J\nNothing is wrong.\n"] = {}
+    publish(tmp_path, json.dumps(document))
+    problems = check(tmp_path)[1]
+    assert problems
+    assert all(problem.isprintable() for problem in problems)

@@ -74,9 +74,11 @@ _WORD = r"[A-Za-z0-9_](?:[A-Za-z0-9_.-]*[A-Za-z0-9_])?"
 _ONE = r"(?:(?:[<>=!~]=|[<>=])? *(?:[0-9]+!)?[0-9A-Za-z_][0-9A-Za-z_.+-]*(?:\.?\*)?|\*)"
 _SPEC = re.compile(
     rf"(?:[A-Za-z0-9_.-]+(?:/[a-z0-9-]+)?::)?{_WORD}"
-    rf"(?: *{_ONE}(?: *[,|] *{_ONE})*(?:(?: +=?|=)[A-Za-z0-9_.*+]+)?)?"
+    rf"(?: *(?P<versions>{_ONE}(?: *[,|] *{_ONE})*)(?:(?: +=?|=)[A-Za-z0-9_.*+]+)?)?"
     r"(?:\[(?!namespace)[a-z_0-9]+=['\"]?[A-Za-z0-9 _.*+!=<>~|,-]+['\"]?\])? *"
 )
+_ALTERNATIVE = re.compile(r"[,|]")
+_SEPARATOR = re.compile(r"[._]")
 
 
 @dataclass(frozen=True, slots=True)
@@ -175,9 +177,21 @@ def _matching(document: Mapping[str, Any], key: str, pattern: re.Pattern[str]) -
 
 def _version(document: Mapping[str, Any]) -> str:
     version = _matching(document, "version", _VERSION)
-    if reason := _refused(lambda: Version(version)):
+    if reason := _refused(lambda: Version(version)) or _against_components(version):
         raise ContentError(f"index.json's version {version!r} isn't one: {reason}")
     return version
+
+
+def _against_components(version: str) -> str | None:
+    """Why conda wouldn't read a version that rattler does: it wants no component to be empty.
+
+    By conda's VersionOrder: a trailing underscore is let be, but not that of a local version.
+    """
+    release, plus, local = version.rpartition("!")[2].replace("-", "_").partition("+")
+    parts = _SEPARATOR.split(release.removesuffix("_"))
+    if plus:
+        parts += _SEPARATOR.split(local)
+    return None if all(parts) else "a component of it is empty"
 
 
 def _check_build_number(document: Mapping[str, Any]) -> None:
@@ -255,8 +269,13 @@ def _against_spec(spec: str) -> str | None:
         return "characters that no match spec has, or too many"
     if "://" in spec or "url=" in spec:
         return "a match spec that names an address, past the channel"
-    if not _SPEC.fullmatch(spec):
+    match = _SPEC.fullmatch(spec)
+    if not match:
         return "no match spec that all clients can read"
+    for part in _ALTERNATIVE.split(match["versions"] or "*"):
+        version = part.strip(" <>=!~").rstrip("*").removesuffix(".")
+        if version and (reason := _against_components(version)):
+            return f"no match spec that all clients can read ({version!r}: {reason})"
     return against_parsing(spec)
 
 

@@ -54,8 +54,6 @@ def check(channel: str, subdirs: tuple[str, ...], retry_for: str) -> None:
         click.echo(str(problem))
     if findings.uncounted:
         click.echo(f"... and {findings.uncounted} more problems")
-    for note in findings.notes:
-        click.echo(f"Note: {note}")
     for subdir, count in findings.records.items():
         click.echo(f"{subdir}: {count:,} records")
     if findings.problems:

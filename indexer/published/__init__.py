@@ -8,9 +8,9 @@ import tempfile
 from collections.abc import Iterator
 from pathlib import Path, PurePosixPath
 from typing import Protocol
-from urllib.parse import quote, urljoin
+from urllib.parse import quote, urljoin, urlsplit
 
-from indexer.errors import ConfigError, ContentError, RegistryError
+from indexer.errors import ConfigError, ContentError, RegistryError, printable
 from indexer.registry.transport import Transport
 
 MAX_FILE = 4 * 1024**3
@@ -33,6 +33,14 @@ class Published(Protocol):
         """
         ...
 
+    def fetch_address(self, address: str, limit: int) -> bytes | None:
+        """What is at an http(s) address outside the channel; None where there is nothing.
+
+        Raises RegistryError where that can't be found out, ContentError for more than
+        ``limit`` bytes.
+        """
+        ...
+
     def close(self) -> None:
         """End all that is under way: nothing more is asked."""
         ...
@@ -44,14 +52,23 @@ def is_path(path: str) -> bool:
 
 
 class Folder:
-    """A channel in a folder."""
+    """A channel in a folder; without a transport nothing outside of it can be looked at."""
 
-    def __init__(self, root: Path) -> None:
+    def __init__(self, root: Path, transport: Transport | None = None) -> None:
         self.root = root
         self.location = str(root)
+        self._transport = transport
 
     def close(self) -> None:
-        """Nothing is ever under way."""
+        """End what is under way outside."""
+        if self._transport is not None:
+            self._transport.close()
+
+    def fetch_address(self, address: str, limit: int) -> bytes | None:
+        """What is at an address outside."""
+        if self._transport is None:
+            raise ContentError(f"{address} is outside of the channel")
+        return _fetch_address(self._transport, address, limit)
 
     def fetch(self, path: str, limit: int = MAX_FILE) -> Path | None:
         """The file itself."""
@@ -79,6 +96,10 @@ class Website:
         """End all that is under way."""
         self._transport.close()
 
+    def fetch_address(self, address: str, limit: int) -> bytes | None:
+        """What is at an address outside."""
+        return _fetch_address(self._transport, address, limit)
+
     def fetch(self, path: str, limit: int = MAX_FILE) -> Path | None:
         """A fresh download; the caller may delete it."""
         url = urljoin(self.location, quote(_checked(path)))
@@ -95,13 +116,35 @@ class Website:
 @contextlib.contextmanager
 def open_published(location: str, transport: Transport) -> Iterator[Published]:
     """A channel by folder or http(s) address. Raises ConfigError for anything else."""
-    if location.startswith(("http://", "https://")):
+    if is_address(location):
+        check_address(location)
         with tempfile.TemporaryDirectory(prefix="cf-index-") as scratch:
             yield Website(location, transport, Path(scratch))
         return
     if "://" in location:
         raise ConfigError(f"{location!r} is neither a folder nor an http(s) address.")
-    yield Folder(Path(location))
+    yield Folder(Path(location), transport)
+
+
+def is_address(location: str) -> bool:
+    """Whether this is meant as an http(s) address."""
+    return location.startswith(("http://", "https://"))
+
+
+def check_address(address: str) -> None:
+    """Raise ConfigError for an address that can't be one, or that holds a password."""
+    try:
+        parts = urlsplit(address)
+        host, _ = parts.hostname, parts.port
+    except ValueError as error:
+        raise ConfigError(f"{printable(address, 200)!r} is not an address: {error}.") from error
+    if "@" in parts.netloc:
+        raise ConfigError(
+            f"The address of {host} holds a user or password, which would be printed. A published "
+            "channel that needs them can't be read."
+        )
+    if not host:
+        raise ConfigError(f"{printable(address, 200)!r} is not an address: it names no host.")
 
 
 def read_bytes(channel: Published, path: str, limit: int) -> bytes | None:
@@ -113,6 +156,15 @@ def read_bytes(channel: Published, path: str, limit: int) -> bytes | None:
     if not isinstance(channel, Folder):
         file.unlink()
     return data
+
+
+def _fetch_address(transport: Transport, address: str, limit: int) -> bytes | None:
+    answer = transport.request("GET", address, limit=limit)
+    if answer.status == 200:
+        return answer.body
+    if answer.status in {404, 410}:
+        return None
+    raise RegistryError(f"{address} answered {answer.status}.")
 
 
 def _checked(path: str) -> str:

@@ -13,6 +13,9 @@ from indexer.errors import ContentError
 from indexer.render import repodata
 from indexer.render.zstd import reader, zstd
 
+# A record's own depth (64) and that of where it stands in the document.
+_MAX_DEPTH = 68
+
 
 def read_records(
     path: Path, subdir: str, *, packed: bool
@@ -38,6 +41,8 @@ def _foreign_records(
 ) -> Iterator[tuple[str, str, dict[str, Any]]]:
     """The same from another tool's layout, by a streaming parser, once for each section."""
     with path.open("rb") as raw:
+        _check_depth(ijson.basic_parse(_stream(raw, packed=packed)))
+    with path.open("rb") as raw:
         _check_shape(ijson.parse(_stream(raw, packed=packed)), subdir)
     for section in repodata.SECTIONS:
         with path.open("rb") as raw:
@@ -46,6 +51,16 @@ def _foreign_records(
                 if not isinstance(fields, dict):
                     raise ContentError(f"{file_name[:200]!r} is no record")
                 yield section, file_name, fields
+
+
+def _check_depth(events: Iterable[tuple[str, Any]]) -> None:
+    """Nothing is nested deeper than a record may be: parsers need more than constant memory."""
+    depth = 0
+    for event, _ in events:
+        depth += event.startswith("start_")
+        depth -= event.startswith("end_")
+        if depth > _MAX_DEPTH:
+            raise ContentError(f"is nested deeper than {_MAX_DEPTH}")
 
 
 def _check_shape(events: Iterable[tuple[str, str, Any]], subdir: str) -> None:
@@ -97,9 +112,8 @@ def is_json(path: Path) -> bool:
     """Whether a file parses, read as a stream."""
     try:
         with path.open("rb") as file:
-            for _ in ijson.basic_parse(file, use_float=True):
-                pass
-    except (ijson.JSONError, OSError, UnicodeError):
+            _check_depth(ijson.basic_parse(file, use_float=True))
+    except (ijson.JSONError, OSError, UnicodeError, ContentError):
         return False
     return True
 

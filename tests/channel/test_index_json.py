@@ -53,13 +53,32 @@ def test_names_in_use_are_let_in(name: str) -> None:
 
 @pytest.mark.parametrize(
     "version",
-    ["", "1.0-1", "1..0", "_", "1!", "1+2+3", "a b", "../1", "1/2", "1\x00", "*", "1" * 129, "é"],
+    [
+        "",
+        "1.0-1",
+        "1..0",
+        "_",
+        "1!",
+        "1+2+3",
+        "a b",
+        "../1",
+        "1/2",
+        "1\x00",
+        "*",
+        "1" * 129,
+        "é",
+        "1+1_",
+        "1+a..b",
+    ],
 )
 def test_versions_that_are_none_are_refused(version: str) -> None:
     refused("version", version=version)
 
 
-@pytest.mark.parametrize("version", ["0", "1!2.0", "2.0+cu12", "1.0.post1", "2024a", "1.0_1", "9e"])
+@pytest.mark.parametrize(
+    "version",
+    ["0", "1!2.0", "2.0+cu12", "1.0.post1", "2024a", "1.0_1", "9e", "1.0.2_", "1!1.0.2_+a.b"],
+)
 def test_versions_in_use_are_let_in(version: str) -> None:
     assert parsed(version=version).version == version
 

@@ -27,6 +27,9 @@ SOUND = [
     "_libgcc_mutex 0.1 conda_forge",
     "r-base64enc >=0.1-3",
     "a ~=1.4",
+    "openssl 1.0.2_",
+    "a >=1.2_,<2+local.1",
+    "a 1.2.*|1.3*",
 ]
 BROKEN = ["", " ", "python >=", "a >1,", "a |1", "a >1,<", "a[version", "a[version=']", "*"]
 TO_ADDRESSES = [
@@ -43,6 +46,9 @@ TO_ADDRESSES = [
 # three libsolv finds no name (it takes the text after the last colon, and no space before it),
 # and mamba, which reads shards by it, then gives up on the whole request.
 SWALLOWED = [
+    "a >=1+1_",
+    "a >=1..2",
+    "a 1+a..b|2",
     "python # note: y",
     'python[license="x: y"]',
     " python",

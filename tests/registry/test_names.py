@@ -207,5 +207,5 @@ def test_the_previous_index_says_that_it_can_not_show_what_is_new() -> None:
 
 
 def test_a_byte_order_mark_within_a_name_is_an_error_and_no_other_name() -> None:
-    with pytest.raises(ConfigError, match="line 1: .*can't be a package's name"):
+    with pytest.raises(ConfigError, match=r"line 1: .*can't be a package's name"):
         read("\ufeffnoarch/a\n".replace("noarch/", ""))
