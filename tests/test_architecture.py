@@ -48,7 +48,7 @@ ALLOWED: dict[str, set[str]] = {
     "rebuild.publish": {"errors", "files", "render"},
     "rebuild.report": {"channel", "rebuild.reading"},
     "rebuild.site": {
-        "channel", "render", "rebuild.planning", "rebuild.previous", "rebuild.publish",
+        "files", "channel", "render", "rebuild.planning", "rebuild.previous", "rebuild.publish",
     },
     "rebuild.telling": {
         "channel", "render", "rebuild.state", "rebuild.reading", "rebuild.planning",

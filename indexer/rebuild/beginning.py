@@ -5,7 +5,7 @@ from __future__ import annotations
 import contextlib
 import shutil
 import tempfile
-from collections.abc import Iterator, Mapping
+from collections.abc import Collection, Iterator, Mapping
 from dataclasses import dataclass, replace
 from pathlib import Path
 
@@ -13,14 +13,16 @@ from indexer.config import Config
 from indexer.errors import ConfigError, ContentError, GuardError, RegistryError
 from indexer.files import sha256_of
 from indexer.parallel import in_order
-from indexer.published import Folder, Website, is_path, read_bytes
+from indexer.published import Folder, Website, check_address, is_address, is_path, read_bytes
 from indexer.rebuild.previous import MAX_SNAPSHOT, Previous, load_previous
 from indexer.rebuild.publish import Output
 from indexer.rebuild.state import State
 from indexer.registry import Transport
-from indexer.render import history, shards
+from indexer.render import history, repodata, shards
 
 _THREADS = 16
+# What every channel has, whatever tool made it.
+_ANY_CHANNEL = "noarch/repodata.json"
 
 
 @contextlib.contextmanager
@@ -54,7 +56,8 @@ class Beginning:
         location = self.config.previous
         if location is None:
             previous = load_previous(self.output)
-        elif location.startswith(("http://", "https://")):
+        elif is_address(location):
+            check_address(location)
             scratch.mkdir(parents=True, exist_ok=True)
             website = Website(location, self.transport, scratch)
             previous = restore(website, scratch / "site", self.output)
@@ -63,6 +66,8 @@ class Beginning:
         else:
             folder = Path(location).absolute()
             previous = load_previous(folder, foreign=folder != self.output)
+            if previous.folder is None:
+                previous = _first(f"{folder}", is_channel=(folder / _ANY_CHANNEL).exists())
         self._refuse_another_channel(previous)
         return previous
 
@@ -109,14 +114,10 @@ def restore(website: Website, folder: Path, current: Path) -> Previous:
     """
     data = read_bytes(website, history.SNAPSHOT, MAX_SNAPSHOT)
     if data is None:
-        if (other := website.fetch("noarch/repodata.json")) is not None:
+        other = website.fetch(_ANY_CHANNEL)
+        if other is not None:
             other.unlink()
-            raise RegistryError(
-                f"{website.location} is a channel, but has no {history.SNAPSHOT}: it can't be "
-                "built upon. Name the address that this program publishes to."
-            )
-        note = f"{website.location} has no {history.SNAPSHOT} yet: a first publication"
-        return Previous(notes=(note,))
+        return _first(website.location, is_channel=other is not None)
     if read_bytes(Folder(current), history.SNAPSHOT, MAX_SNAPSHOT) == data:
         return load_previous(current)
     try:
@@ -129,18 +130,47 @@ def restore(website: Website, folder: Path, current: Path) -> Previous:
     files = {path: entry.sha256 for path, entry in snapshot.files.items()}
     for entry in snapshot.subdirs.values():
         files |= {path: item.sha256 for path, item in entry.files.items()}
-    copy.bring(files)
-    wanted: dict[str, str] = {}
-    optional: dict[str, str] = {}
+    odd = copy.bring(files)
     for subdir, entry in snapshot.subdirs.items():
-        place = f"{subdir}/{shards.FOLDER}"
-        index = (folder / subdir / shards.INDEX_NAME).read_bytes()
-        _, hashes = shards.unpack_index(index)
-        wanted |= {f"{place}/{h}{shards.SUFFIX}": h for h in hashes.values()}
-        optional |= {f"{place}/{h}{shards.SUFFIX}": h for h in entry.superseded}
-    copy.bring(wanted)
-    copy.bring(optional, required=False)
-    return Previous(folder, snapshot)
+        _bring_shards(copy, subdir, entry.superseded, odd)
+    notes = tuple(
+        f"{website.location}{path} is missing or isn't what the snapshot lists: it is made anew"
+        for path in sorted(odd)
+    )
+    return Previous(folder, snapshot, notes)
+
+
+def _bring_shards(copy: _Copy, subdir: str, superseded: Collection[str], odd: set[str]) -> None:
+    """A subdir's shards; without all of them its repodata.json has to be sound."""
+    place = f"{subdir}/{shards.FOLDER}"
+    missing = {f"{subdir}/{shards.INDEX_NAME}"} & odd
+    if not missing:
+        path = copy.folder / subdir / shards.INDEX_NAME
+        try:
+            _, hashes = shards.unpack_index(path.read_bytes())
+        except (ContentError, OSError) as error:
+            raise RegistryError(
+                f"{copy.website.location}{subdir}/{shards.INDEX_NAME} can't be read: {error}."
+            ) from error
+        missing = copy.bring({f"{place}/{h}{shards.SUFFIX}": h for h in hashes.values()})
+    if missing and f"{subdir}/{repodata.FILE_NAME}" in odd:
+        raise RegistryError(
+            f"{copy.website.location}{min(missing)} is missing or isn't what the snapshot lists, "
+            "and neither is repodata.json. If the site is just being deployed, try again in some "
+            "minutes."
+        )
+    copy.bring({f"{place}/{h}{shards.SUFFIX}": h for h in superseded})
+    odd |= missing
+
+
+def _first(location: str, *, is_channel: bool) -> Previous:
+    """Nothing to build upon. Raises RegistryError where there is another tool's channel."""
+    if is_channel:
+        raise RegistryError(
+            f"{location} is a channel, but has no {history.SNAPSHOT}: it can't be built upon. "
+            "Name the place that this program publishes to."
+        )
+    return Previous(notes=(f"{location} has no {history.SNAPSHOT} yet: a first publication",))
 
 
 @dataclass(frozen=True, slots=True)
@@ -151,21 +181,22 @@ class _Copy:
     folder: Path
     current: Path
 
-    def bring(self, files: Mapping[str, str], *, required: bool = True) -> None:
-        """Bring files, by path and sha256 (hex)."""
+    def bring(self, files: Mapping[str, str]) -> set[str]:
+        """Bring files, by path and sha256 (hex); gives those that aren't to be had."""
 
-        def one(path: str) -> None:
+        def one(path: str) -> bool:
             if not is_path(path):
                 raise RegistryError(
                     f"{self.website.location} lists {path[:200]!r}, no path of a channel."
                 )
             target = self.folder / path
             target.parent.mkdir(parents=True, exist_ok=True)
-            if not self._is_here(path, files[path], target):
-                self._fetch(path, files[path], target, required=required)
+            return self._is_here(path, files[path], target) or self._fetch(
+                path, files[path], target
+            )
 
-        for _ in in_order(one, files, jobs=_THREADS, abort=self.website.close):
-            pass
+        there = in_order(one, files, jobs=_THREADS, abort=self.website.close)
+        return {path for path, brought in zip(files, there, strict=True) if not brought}
 
     def _is_here(self, path: str, digest: str, target: Path) -> bool:
         here = self.current / path
@@ -174,17 +205,13 @@ class _Copy:
         shutil.copyfile(here, target)
         return True
 
-    def _fetch(self, path: str, digest: str, target: Path, *, required: bool) -> None:
+    def _fetch(self, path: str, digest: str, target: Path) -> bool:
         file = self.website.fetch(path)
-        if file is None and not required:
-            return
         if file is None or sha256_of(file) != digest:
-            raise RegistryError(
-                f"{self.website.location}{path} is missing or isn't what the snapshot lists. If "
-                "the site is just being deployed, try again in some minutes."
-            )
+            return False
         shutil.move(file, target)
         target.chmod(0o644)
+        return True
 
 
 def _place(folder: Path, path: str, data: bytes) -> None:

@@ -256,8 +256,11 @@ class _Rebuild:
     ) -> None:
         config, report = self._config, self._report
         changed = [plan for plan in plans if self._differs(plan, previous)]
-        snapshot = previous.snapshot
-        same_look = snapshot is not None and snapshot.rendering == self._look.of_channel()
+        same_look = (
+            previous.snapshot is not None
+            and previous.snapshot.rendering == self._look.of_channel()
+            and previous.looks_whole()
+        )
         report.outcome = "unchanged" if same_look and not changed else "published"
         if config.dry_run:
             report.outcome = f"dry run: would be {report.outcome}"

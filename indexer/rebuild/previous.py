@@ -12,7 +12,7 @@ import orjson
 
 from indexer.channel.record import Record
 from indexer.errors import ContentError
-from indexer.files import sha256_of
+from indexer.files import sha256_of, size_of
 from indexer.published import Folder, is_path, read_bytes
 from indexer.rebuild.spool import RecordStore
 from indexer.render import history, repodata, shards, summary
@@ -45,19 +45,24 @@ class PreviousSubdir:
         """The same by sizes alone, where that will do: cheap enough for every run."""
         if self.foreign:
             return self.is_whole()
-        return self.entry is not None and all(
-            (path := self.folder / name).is_file() and path.stat().st_size == expected.size
-            for name, expected in self.entry.files.items()
-        )
+        return self.entry is not None and _have_sizes(self.folder, self.entry.files)
 
     def unsound_shards(self, *, thorough: bool) -> set[str]:
-        """Names whose shard is missing or, looked at thoroughly, isn't what the index says."""
+        """Names whose shard is missing or isn't what the index says.
+
+        Unless looked at thoroughly, the latter shows where their sizes don't add up.
+        """
         folder = self.folder / self.subdir / shards.FOLDER
+        paths = {name: folder / f"{digest}{shards.SUFFIX}" for name, digest in self.shards.items()}
+        sizes = {name: size_of(path) for name, path in paths.items()}
+        total = sum(size or 0 for size in sizes.values())
+        if not (thorough or self.foreign or self.entry is None):
+            thorough = total != self.entry.shard_bytes
         return {
             name
-            for name, digest in self.shards.items()
-            if not (path := folder / f"{digest}{shards.SUFFIX}").is_file()
-            or ((thorough or self.foreign) and sha256_of(path) != digest)
+            for name, path in paths.items()
+            if sizes[name] is None
+            or ((thorough or self.foreign) and sha256_of(path) != self.shards[name])
         }
 
     def summaries(self) -> dict[str, summary.NameSummary]:
@@ -201,6 +206,14 @@ class Previous:
                 _, hashes = shards.unpack_index(data)
         return PreviousSubdir(self.folder, subdir, hashes, entry, exists, self.foreign)
 
+    def looks_whole(self) -> bool:
+        """Whether the channel-wide files are there, by their sizes."""
+        return (
+            self.folder is not None
+            and self.snapshot is not None
+            and _have_sizes(self.folder, self.snapshot.files)
+        )
+
     def changes(self) -> list[history.ChangeEntry]:
         """The recent changes; none where the file is damaged, which must not stop a channel."""
         with contextlib.suppress(ContentError):
@@ -229,3 +242,7 @@ def load_previous(folder: Path, *, foreign: bool = False) -> Previous:
     except ContentError as error:
         note = f"{folder / history.SNAPSHOT}: {error}; everything is written anew"
         return Previous(folder, None, (note,), foreign)
+
+
+def _have_sizes(folder: Path, files: Mapping[str, history.FileEntry]) -> bool:
+    return all(size_of(folder / path) == expected.size for path, expected in files.items())

@@ -11,6 +11,7 @@ from itertools import zip_longest
 from pathlib import Path
 
 from indexer.channel.plan import Change
+from indexer.files import size_of
 from indexer.rebuild.planning import SubdirPlan
 from indexer.rebuild.previous import Previous
 from indexer.rebuild.publish import Staged
@@ -83,6 +84,10 @@ def write_subdir(
     return SubdirEntry(
         records=plan.count.after,
         names=len(plan.shards),
+        shard_bytes=sum(
+            size_of(folder / shards.FOLDER / f"{digest}{shards.SUFFIX}") or 0
+            for digest in plan.shards.values()
+        ),
         files=files,
         superseded=superseded,
         rendering=look.of_subdir(subdir),

@@ -14,6 +14,7 @@ from typing import Any
 
 import orjson
 
+from indexer.channel.index_json import SUBDIR
 from indexer.errors import ConfigError, ContentError
 
 FOLDER = "history"
@@ -41,11 +42,13 @@ class SubdirEntry:
     """What the snapshot says of a subdir.
 
     ``superseded`` are shards no longer in the index, and the time until which they stay;
-    ``rendering`` names what went into its files besides records.
+    ``shard_bytes`` is what those in it add up to; ``rendering`` names what went into its files
+    besides records.
     """
 
     records: int
     names: int
+    shard_bytes: int
     files: Mapping[str, FileEntry]
     superseded: Mapping[str, str] = field(default_factory=dict)
     rendering: str = ""
@@ -93,9 +96,10 @@ def decode_snapshot(data: bytes) -> Snapshot:
         raise ContentError("the snapshot has the format of another version of cf-index")
     try:
         subdirs = {
-            name: SubdirEntry(
+            _subdir(name): SubdirEntry(
                 records=int(entry["records"]),
                 names=int(entry["names"]),
+                shard_bytes=int(entry["shard_bytes"]),
                 files=_files(entry["files"]),
                 superseded={str(k): str(v) for k, v in entry["superseded"].items()},
                 rendering=str(entry["rendering"]),
@@ -109,7 +113,7 @@ def decode_snapshot(data: bytes) -> Snapshot:
             subdirs=subdirs,
             files=_files(document["files"]),
         )
-    except (KeyError, TypeError, AttributeError, ValueError) as error:
+    except (KeyError, TypeError, AttributeError, ValueError, OverflowError) as error:
         raise ContentError(f"the snapshot can't be read: {error!r}") from error
 
 
@@ -167,6 +171,12 @@ def supersede(
 def rfc3339(time: datetime) -> str:
     """UTC to the second, in a form that sorts."""
     return time.astimezone(UTC).strftime("%Y-%m-%dT%H:%M:%SZ")
+
+
+def _subdir(name: str) -> str:
+    if not SUBDIR.fullmatch(name):
+        raise ValueError(f"{name[:80]!r} is not a subdir")
+    return name
 
 
 def _files(value: Mapping[str, Mapping[str, Any]]) -> dict[str, FileEntry]:

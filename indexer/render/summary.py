@@ -75,9 +75,25 @@ def encode_summaries(summaries: Mapping[str, NameSummary]) -> bytes:
 def decode_summaries(data: bytes) -> dict[str, NameSummary]:
     """Read the file's bytes. Raises ContentError where they aren't ours."""
     try:
-        return {name: NameSummary(**fields) for name, fields in orjson.loads(data).items()}
+        return {
+            name: _checked(NameSummary(**fields)) for name, fields in orjson.loads(data).items()
+        }
     except (orjson.JSONDecodeError, TypeError, AttributeError) as error:
         raise ContentError(f"{FILE_NAME} can't be read: {error}") from error
+
+
+def _checked(item: NameSummary) -> NameSummary:
+    texts = (item.version, item.build, item.file_name, item.entered, item.license or "")
+    numbers = (item.builds, item.build_number, item.timestamp, item.entered_at)
+    if not all(isinstance(text, str) for text in texts) or not all(
+        type(number) is int for number in numbers
+    ):
+        raise TypeError("a field of another type")
+    try:
+        _version(item.version)
+    except Exception as error:  # rattler's errors have no public common base
+        raise TypeError(f"{item.version[:80]!r} is no version") from error
+    return item
 
 
 def _seconds(timestamp: int) -> int:

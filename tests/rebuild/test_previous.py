@@ -9,7 +9,8 @@ from pathlib import Path
 import pytest
 
 from demo.packages import build
-from indexer.errors import RegistryError
+from indexer.errors import ConfigError, RegistryError
+from indexer.render.shards import unpack_index
 from tests.support.fake_registry import FileHost
 from tests.support.rig import Rig, tree_of
 from tests.support.web import served
@@ -77,15 +78,76 @@ def test_what_is_at_hand_already_is_not_fetched_again(moved: Rig) -> None:
     assert any("made a copy" in note for note in report.notes)
 
 
+def current_shard(site: Path) -> Path:
+    _, hashes = unpack_index((site / "noarch/repodata_shards.msgpack.zst").read_bytes())
+    return site / f"noarch/shards/{hashes['alpha']}.msgpack.zst"
+
+
+def spoil(path: Path) -> None:
+    path.write_bytes(path.read_bytes() + b" ")
+
+
+@pytest.mark.parametrize(
+    "name",
+    [
+        *("index.html", "channeldata.json", "history/names", "noarch/repodata.json"),
+        *("noarch/repodata.json.zst", "noarch/repodata_shards.msgpack.zst", "noarch/shards"),
+    ],
+)
+def test_what_was_changed_on_the_way_is_made_anew(moved: Rig, name: str) -> None:
+    published = moved.root / "published"
+    before = tree_of(published)
+    path = published / name.replace("history/names", "history/noarch/names.json")
+    spoil(current_shard(published) if path.is_dir() else path)
+    with served(published) as address:
+        report = moved.rebuild(previous=address)
+    assert any("made anew" in note for note in report.notes)
+    assert moved.tree() == before
+    moved.assert_sound()
+
+
 def test_a_published_site_that_does_not_hold_together_is_not_built_upon(moved: Rig) -> None:
-    with (moved.root / "published/noarch/repodata.json").open("ab") as file:
-        file.write(b" ")
+    spoil(moved.root / "published/noarch/repodata.json")
+    spoil(current_shard(moved.root / "published"))
     with (
         served(moved.root / "published") as address,
         pytest.raises(RegistryError, match="isn't what the snapshot lists"),
     ):
         moved.rebuild(previous=address)
     assert not moved.site.exists()
+
+
+def test_damage_in_the_output_that_sizes_show_is_mended(rig: Rig) -> None:
+    rig.push(build("alpha"))
+    rig.push(build("beta"))
+    rig.rebuild()
+    before = rig.tree()
+    next((rig.site / "noarch/shards").iterdir()).write_bytes(b"")
+    (rig.site / "index.html").unlink()
+    (rig.site / "channeldata.json").write_bytes(b"{}")
+    assert rig.rebuild().outcome == "published"
+    assert rig.tree() == before
+
+
+@pytest.mark.parametrize("is_channel", [True, False])
+def test_a_folder_without_a_snapshot_is_no_silent_beginning(rig: Rig, *, is_channel: bool) -> None:
+    rig.push(build("alpha"))
+    folder = rig.root / "other"
+    (folder / "noarch").mkdir(parents=True)
+    if is_channel:
+        (folder / "noarch/repodata.json").write_text("{}")
+        with pytest.raises(RegistryError, match="can't be built upon"):
+            rig.rebuild(previous=str(folder))
+    else:
+        notes = rig.rebuild(previous=str(folder)).notes
+        assert any("first publication" in note for note in notes)
+
+
+@pytest.mark.parametrize("address", ["http://[::1", "https://user:secret@example.invalid/"])
+def test_an_address_that_is_none_is_a_setting_to_mend(rig: Rig, address: str) -> None:
+    with pytest.raises(ConfigError) as caught:
+        rig.rebuild(previous=address)
+    assert "secret" not in str(caught.value)
 
 
 def test_an_address_without_a_site_is_a_first_publication(moved: Rig, tmp_path: Path) -> None:

@@ -25,7 +25,7 @@ SNAPSHOT = Snapshot(
     channel="forge",
     rendering="look",
     subdirs={
-        "noarch": SubdirEntry(3, 2, {"noarch/repodata.json": FILE}, {"ab": "2026-11-08"}, "1 -")
+        "noarch": SubdirEntry(3, 2, 99, {"noarch/repodata.json": FILE}, {"ab": "2026-11-08"}, "1 -")
     },
     files={"index.html": FILE},
 )
