@@ -21,6 +21,7 @@ from indexer.channel.record import encode, section_of
 from indexer.errors import ContentError, printable
 from indexer.files import sha256_of
 from indexer.parallel import in_order
+from indexer.progress import SILENCE, Progress, counted
 from indexer.published import Folder, Published, is_address, is_path, read_bytes
 from indexer.published.records import is_json, read_records, same_when_unpacked
 from indexer.render import channeldata, history, repodata, shards
@@ -75,7 +76,11 @@ class _Form:
         self.sums[name] = (self.sums.get(name, 0) + _hash(file_name, fields)) % 2**128
 
 
-def check_channel(channel: Published, subdirs: Sequence[str] | None = None) -> Findings:
+def check_channel(
+    channel: Published,
+    subdirs: Sequence[str] | None = None,
+    progress: Progress = SILENCE,
+) -> Findings:
     """Check a published channel; without ``subdirs``, all that it says it has."""
     findings = Findings()
     snapshot = _check_snapshot(channel, findings, subdirs)
@@ -83,7 +88,7 @@ def check_channel(channel: Published, subdirs: Sequence[str] | None = None) -> F
     if "noarch" not in known and channel.fetch("noarch/repodata.json") is None:
         findings.add("noarch/repodata.json", "missing; every channel must have it")
     for subdir in known:
-        _Subdir(channel, subdir, findings).check()
+        _Subdir(channel, subdir, findings, progress).check()
     return findings
 
 
@@ -136,8 +141,11 @@ def _check_snapshot(
 class _Subdir:
     """The check of one subdir."""
 
-    def __init__(self, channel: Published, subdir: str, findings: Findings) -> None:
+    def __init__(
+        self, channel: Published, subdir: str, findings: Findings, progress: Progress
+    ) -> None:
         self._channel = channel
+        self._progress = progress
         self._subdir = subdir
         self._findings = findings
 
@@ -175,10 +183,10 @@ class _Subdir:
     def _read(self, name: str, path: Path) -> _Form:
         form = _Form()
         seen = ""
+        self._progress.begin(f"Checking {self._where(name)}", None)
         try:
-            for section, file_name, fields in read_records(
-                path, self._subdir, packed=".zst" in name
-            ):
+            records = read_records(path, self._subdir, packed=".zst" in name)
+            for section, file_name, fields in counted(records, self._progress):
                 if file_name == seen:
                     self._findings.add(self._where(name), f"{file_name} is there twice")
                 seen = file_name
@@ -187,6 +195,7 @@ class _Subdir:
                 form.add(str(fields.get("name")), file_name, fields)
         except ContentError as error:
             self._findings.add(self._where(name), str(error))
+        self._progress.end()
         return form
 
     def _read_shards(self) -> _Form | None:
@@ -205,8 +214,11 @@ class _Subdir:
         form = _Form()
         where = (f"{_shards_at(self._where(''), info)}{h}{shards.SUFFIX}" for h in hashes.values())
         contents = in_order(self._shard, where, jobs=_THREADS, abort=self._channel.close)
+        self._progress.begin(f"Checking the shards of {self._subdir}", len(hashes))
         for (name, digest), result in zip(hashes.items(), contents, strict=True):
             self._take_shard(form, name, digest, result)
+            self._progress.step()
+        self._progress.end()
         return form
 
     def _shard(self, where: str) -> bytes | ContentError | None:

@@ -16,13 +16,14 @@ PACKAGE = Path(indexer.__file__).parent
 ALLOWED: dict[str, set[str]] = {
     "errors": set(),
     "parallel": set(),
+    "progress": set(),
     "files": {"errors"},
     "registry": {"errors"},
     "channel": {"errors", "registry.content"},
     "config": {"errors", "channel", "registry.address"},
     "render": {"errors", "channel"},
     "published": {"errors", "registry", "render"},
-    "check": {"errors", "files", "parallel", "channel", "render", "published"},
+    "check": {"errors", "files", "parallel", "progress", "channel", "render", "published"},
     "cli": {
         "errors", "config", "registry", "published", "check", "rebuild.pipeline", "rebuild.report",
     },
@@ -43,20 +44,22 @@ ALLOWED: dict[str, set[str]] = {
     "rebuild.reading": {"errors", "channel", "registry", "rebuild.state", "rebuild.fetching"},
     "rebuild.naming": {"errors", "channel", "registry", "config", "rebuild.previous"},
     "rebuild.planning": {
-        "errors", "channel", "render", "rebuild.state", "rebuild.spool", "rebuild.previous",
+        "errors", "progress", "channel", "render", "rebuild.state", "rebuild.spool",
+        "rebuild.previous",
     },
     "rebuild.publish": {"errors", "files", "render"},
     "rebuild.report": {"channel", "rebuild.reading"},
     "rebuild.site": {
-        "files", "channel", "render", "rebuild.planning", "rebuild.previous", "rebuild.publish",
+        "files", "progress", "channel", "render", "rebuild.planning", "rebuild.previous",
+        "rebuild.publish",
     },
     "rebuild.telling": {
         "channel", "render", "rebuild.state", "rebuild.reading", "rebuild.planning",
         "rebuild.report",
     },
     "rebuild.pipeline": {
-        "errors", "files", "parallel", "config", "channel", "registry", "render", "published",
-        "check", "rebuild",
+        "errors", "files", "parallel", "progress", "config", "channel", "registry", "render",
+        "published", "check", "rebuild",
     },
 }  # fmt: skip
 

@@ -162,6 +162,25 @@ def test_a_report_that_cannot_be_written_is_told_before_anything_is_published(ri
     assert not rig.site.exists()
 
 
+def test_a_report_that_is_a_folder_is_told_before_anything_is_published(rig: Rig) -> None:
+    (rig.root / "report").mkdir()
+    assert run("rebuild", "--report", "report").returncode == 2
+    assert not rig.site.exists()
+    run("rebuild")
+    before = rig.tree()
+    assert run("rebuild", "--report", "site/noarch/repodata.json").returncode == 2
+    assert rig.tree() == before
+
+
+@pytest.mark.usefixtures("rig")
+def test_an_error_in_the_settings_is_an_object_in_a_log_in_json() -> None:
+    done = run("rebuild", "--log-format", "json", "--max-drop", "many")
+    assert (done.returncode, done.stdout) == (2, "")
+    assert "--max-drop" in json.loads(done.stderr)["message"]
+    done = run("rebuild", "--max-drop", "many", CF_INDEX_LOG_FORMAT="json")
+    assert json.loads(done.stderr)["exit_code"] == 2
+
+
 def test_hostile_names_do_not_reach_the_terminal_as_control_codes(rig: Rig) -> None:
     rig.push(build("alpha", extra_index={"license": "\x1b[31mred"}))
     done = run("rebuild")

@@ -7,6 +7,7 @@ import sys
 import click
 
 from indexer.check import check_channel
+from indexer.cli.display import Terminal
 from indexer.config import read_seconds
 from indexer.errors import ConfigError
 from indexer.published import Folder, open_published
@@ -49,7 +50,11 @@ def check(channel: str, subdirs: tuple[str, ...], retry_for: str) -> None:
     with open_published(channel, transport) as published:
         if isinstance(published, Folder) and not published.root.is_dir():
             raise ConfigError(f"There is no folder {channel}.")
-        findings = check_channel(published, subdirs or None)
+        bars = Terminal()
+        try:
+            findings = check_channel(published, subdirs or None, bars)
+        finally:
+            bars.end()
     for problem in findings.problems:
         click.echo(str(problem))
     if findings.uncounted:

@@ -26,8 +26,9 @@ class Terminal:
         self._errors = Console(stderr=True)
         self._bars: Progress | None = None
 
-    def begin(self, what: str, total: int) -> None:
+    def begin(self, what: str, total: int | None) -> None:
         """Show a bar."""
+        self.end()
         if not self._errors.is_terminal:
             return
         self._bars = Progress(
@@ -41,10 +42,10 @@ class Terminal:
         self._bars.add_task(escape(what), total=total)
         self._bars.start()
 
-    def step(self) -> None:
+    def step(self, count: int = 1) -> None:
         """Move the bar."""
         if self._bars is not None:
-            self._bars.advance(self._bars.task_ids[0])
+            self._bars.advance(self._bars.task_ids[0], count)
 
     def end(self) -> None:
         """Take the bar away."""
@@ -88,12 +89,12 @@ class JsonLog:
         self._stream = stream
         self._part: dict[str, Any] = {}
 
-    def begin(self, what: str, total: int) -> None:
+    def begin(self, what: str, total: int | None) -> None:
         """Tell that a part begins."""
         self._part = {"part": what, "total": total}
         self._line({"event": "begin", **self._part})
 
-    def step(self) -> None:
+    def step(self, count: int = 1) -> None:
         """Say nothing: a line for each step would drown the rest."""
 
     def end(self) -> None:

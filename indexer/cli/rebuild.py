@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import contextlib
 import os
 import sys
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
@@ -11,7 +13,7 @@ import click
 import orjson
 
 from indexer.cli.display import JsonLog, Terminal
-from indexer.config import load_config
+from indexer.config import PREFIX, Config, load_config
 from indexer.errors import CfIndexError, ConfigError
 from indexer.rebuild import pipeline
 from indexer.rebuild.report import Report
@@ -130,30 +132,58 @@ def rebuild(config_file: Path | None, **flags: Any) -> None:
     Example:
       cf-index rebuild --registry oci://ghcr.io/acme --channel forge --output site
     """
-    config = load_config(flags, os.environ, config_file)
+    try:
+        config = load_config(flags, os.environ, config_file)
+    except ConfigError as error:
+        if _wants_json(flags) and JsonLog(sys.stderr).fail(error):
+            sys.exit(error.exit_code)
+        raise
     display = JsonLog(sys.stderr) if config.log_format == "json" else Terminal()
 
     def tell_failure(report: Report) -> None:
         display.end()
         if report.subdirs:
             display.show(report, site=config.output)
-        write_report(report)
+        with contextlib.suppress(ConfigError):
+            # What ended the run is what has to be told.
+            _write_report(config.report, report)
 
-    def write_report(report: Report) -> None:
-        if config.report is not None:
-            config.report.write_bytes(orjson.dumps(report.as_dict(), option=orjson.OPT_INDENT_2))
-
-    if config.report is not None and not os.access(config.report.absolute().parent, os.W_OK):
-        raise ConfigError(f"--report {config.report}: its folder isn't there, or can't be written.")
     try:
+        _check_report(config)
         report = pipeline.rebuild(config, pipeline.Run.ordinary(display, tell_failure))
+        _write_report(config.report, report)
     except CfIndexError as error:
+        display.end()
         if display.fail(error):
             sys.exit(error.exit_code)
         raise
     finally:
         display.end()
-    write_report(report)
     display.show(report, site=config.output)
     if config.strict and report.left_out:
         sys.exit(_STRICT_EXIT)
+
+
+def _wants_json(flags: Mapping[str, Any]) -> bool:
+    """Whether errors are to be JSON, where the configuration itself is the error."""
+    return (flags.get("log_format") or os.environ.get(PREFIX + "LOG_FORMAT")) == "json"
+
+
+def _check_report(config: Config) -> None:
+    """Find out before the run, not after it."""
+    path = config.report
+    if path is None:
+        return
+    if path.is_dir() or not os.access(path.absolute().parent, os.W_OK):
+        raise ConfigError(f"--report {path}: no file can be written there.")
+    if config.output.resolve() in path.resolve().parents:
+        raise ConfigError(f"--report {path} lies in the output, which is replaced whole.")
+
+
+def _write_report(path: Path | None, report: Report) -> None:
+    if path is None:
+        return
+    try:
+        path.write_bytes(orjson.dumps(report.as_dict(), option=orjson.OPT_INDENT_2))
+    except OSError as error:
+        raise ConfigError(f"--report {path} can't be written: {error.strerror}.") from error

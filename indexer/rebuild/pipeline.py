@@ -21,14 +21,15 @@ from indexer.config import Config
 from indexer.errors import CfIndexError, ConfigError, RegistryError
 from indexer.files import replace_file
 from indexer.parallel import in_order
+from indexer.progress import Progress
 from indexer.published import Folder
 from indexer.rebuild.beginning import Beginning, scratch_folder
 from indexer.rebuild.naming import Names, is_repository_selected, is_selected, read_names_file
 from indexer.rebuild.planning import Blob, Rules, SubdirPlan, plan_subdir
 from indexer.rebuild.previous import Previous
-from indexer.rebuild.publish import Output, open_output
+from indexer.rebuild.publish import Output, open_output, told
 from indexer.rebuild.reading import Reader, Selection, Tally
-from indexer.rebuild.report import Progress, Report
+from indexer.rebuild.report import Report
 from indexer.rebuild.site import Look, expire, write_channel, write_subdir
 from indexer.rebuild.spool import Spool
 from indexer.rebuild.state import DamagedStateError, State
@@ -216,7 +217,6 @@ class _Rebuild:
 
         plans = []
         for subdir in subdirs:
-            self._run.progress.begin(f"Planning {subdir}", 1)
             rules = Rules(
                 now=int(self._run.now.timestamp() * 1000),
                 may_change=lambda file: any(matches(p, file) for p in config.allow_changed),
@@ -224,8 +224,7 @@ class _Rebuild:
                 selected=lambda name: is_selected(config, name),
                 allow_drop=config.allow_drop,
             )
-            plans.append(plan_subdir(previous.subdir(subdir), state, rules))
-            self._run.progress.end()
+            plans.append(plan_subdir(previous.subdir(subdir), state, rules, self._run.progress))
         return plans
 
     def _blobs_stay(self, subdir: str, blobs: Collection[Blob]) -> set[Blob]:
@@ -249,7 +248,8 @@ class _Rebuild:
             allow_drop=self._config.allow_drop,
         )
         subdirs = [previous.subdir(name) for name in previous.subdirs() if name not in read]
-        return [plan_subdir(subdir, state, rules) for subdir in subdirs if not subdir.looks_whole()]
+        progress = self._run.progress
+        return [plan_subdir(s, state, rules, progress) for s in subdirs if not s.looks_whole()]
 
     def _publish(
         self, output: Output, state: State, previous: Previous, plans: list[SubdirPlan]
@@ -290,28 +290,35 @@ class _Rebuild:
         )
 
     def _write(self, output: Output, previous: Previous, plans: list[SubdirPlan]) -> None:
-        now = self._run.now
+        try:
+            with told(output.folder):
+                self._stage(output, previous, plans)
+            output.swap()
+        finally:
+            output.discard()
+
+    def _stage(self, output: Output, previous: Previous, plans: list[SubdirPlan]) -> None:
+        now, progress = self._run.now, self._run.progress
         entries = dict(previous.snapshot.subdirs) if previous.snapshot else {}
         leftovers = {plan.subdir: expire(plan, previous, now) for plan in plans}
         expired = {path for _, paths in leftovers.values() for path in paths}
         staged = output.stage(previous.folder, without=expired)
-        try:
-            for plan in plans:
-                stay, _ = leftovers[plan.subdir]
-                entries[plan.subdir] = write_subdir(staged, plan, previous, self._look, stay)
-            write_channel(staged, self._look, previous, plans, entries, now)
-            staged.write(STATUS, status_bytes(self._report))
-            with self._timed("checking"):
-                findings = check_channel(Folder(staged.root), [plan.subdir for plan in plans])
-            if findings.problems:
-                raise CfIndexError(
-                    "The new index failed its own check and was not published: "
-                    f"{findings.problems[0]} ({len(findings.problems)} problems). "
-                    "Please report this."
-                )
-            output.swap()
-        finally:
-            output.discard()
+        for plan in plans:
+            stay, _ = leftovers[plan.subdir]
+            progress.begin(f"Writing {plan.subdir}", plan.count.after)
+            entries[plan.subdir] = write_subdir(staged, plan, previous, self._look, stay, progress)
+            progress.end()
+        write_channel(staged, self._look, previous, plans, entries, now)
+        staged.write(STATUS, status_bytes(self._report))
+        with self._timed("checking"):
+            named = [plan.subdir for plan in plans]
+            findings = check_channel(Folder(staged.root), named, progress)
+        if findings.problems:
+            raise CfIndexError(
+                "The new index failed its own check and was not published: "
+                f"{findings.problems[0]} ({len(findings.problems)} problems). "
+                "Please report this."
+            )
 
     @contextmanager
     def _timed(self, stage: str) -> Iterator[None]:

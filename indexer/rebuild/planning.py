@@ -13,6 +13,7 @@ from indexer.channel import codec
 from indexer.channel.plan import Count, Held, NamePlan, fit, in_question, plan_name
 from indexer.channel.record import Record
 from indexer.errors import ContentError, GuardError
+from indexer.progress import Progress, counted
 from indexer.rebuild.previous import PreviousSubdir, PublishedRecords
 from indexer.rebuild.spool import Spool
 from indexer.rebuild.state import State
@@ -61,7 +62,9 @@ class Rules:
     allow_drop: bool = False
 
 
-def plan_subdir(previous: PreviousSubdir, state: State, rules: Rules) -> SubdirPlan:
+def plan_subdir(
+    previous: PreviousSubdir, state: State, rules: Rules, progress: Progress
+) -> SubdirPlan:
     """Plan one subdir; changes nothing.
 
     Raises GuardError where what was published can't be known any more.
@@ -94,7 +97,10 @@ def plan_subdir(previous: PreviousSubdir, state: State, rules: Rules) -> SubdirP
         summaries=summaries or {},
         rewrites=summaries is None,
     )
-    found = _plan_names(plan, every if plan.rewrites else chosen, published, state, rules)
+    names = every if plan.rewrites else chosen
+    progress.begin(f"Planning {previous.subdir}", len(names))
+    found = _plan_names(plan, counted(names, progress), published, state, rules)
+    progress.end()
     if plan.rewrites:
         # What damage took is counted as gone: the guard has to know of it.
         plan.count.before = max(plan.count.before, found)

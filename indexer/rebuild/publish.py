@@ -42,7 +42,7 @@ class Output:
 
     def stage(self, base: Path | None, *, without: Collection[str] = ()) -> Staged:
         """A staged tree with everything that ``base`` has, but the paths in ``without``."""
-        with _told(self.folder):
+        with told(self.folder):
             shutil.rmtree(self.staged, ignore_errors=True)
             self.staged.mkdir(parents=True)
             if base is not None and base.is_dir():
@@ -51,7 +51,7 @@ class Output:
 
     def swap(self) -> None:
         """Put the staged tree in the output's place, and delete what was there."""
-        with _told(self.folder):
+        with told(self.folder):
             self._swap()
 
     def _swap(self) -> None:
@@ -79,7 +79,7 @@ class Staged:
     def write(self, path: str, data: bytes) -> None:
         """Put a file in place; never into one that the old site shares."""
         target = self.make_room(path)
-        with _told(target), target.open("xb") as file:
+        with told(target), target.open("xb") as file:
             file.write(data)
 
     def make_room(self, path: str) -> Path:
@@ -108,13 +108,14 @@ def open_output(
     swap would be no friend to it.
     """
     folder = Path(os.path.abspath(folder))  # noqa: PTH100  symbolic links stay as they are
-    _check_place(folder, apart_from)
+    with told(folder):
+        _check_place(folder, apart_from)
     if only_look:
         _check_ours(folder)
         yield Output(folder)
         return
     with contextlib.ExitStack() as stack:
-        with _told(folder):
+        with told(folder):
             folder.parent.mkdir(parents=True, exist_ok=True)
             lock = folder.with_name(f".{folder.name}.lock")
             stack.enter_context(locked(lock, f"the output {folder}"))
@@ -125,7 +126,8 @@ def open_output(
 
 
 @contextlib.contextmanager
-def _told(folder: Path) -> Iterator[None]:
+def told(folder: Path) -> Iterator[None]:
+    """Tell of a disk that is full or read-only as what it is."""
     try:
         yield
     except OSError as error:
@@ -143,9 +145,11 @@ def _check_place(folder: Path, apart_from: Collection[Path]) -> None:
         raise ConfigError(
             f"The output {folder} is not a folder that can be replaced. Name an ordinary one."
         )
+    # Links may lead to one another, too.
+    output = folder.resolve()
     for other in apart_from:
-        place = Path(os.path.abspath(other))  # noqa: PTH100
-        if place == folder or folder in place.parents or place in folder.parents:
+        place = other.resolve()
+        if place == output or output in place.parents or place in output.parents:
             raise ConfigError(
                 f"The output {folder} and {other} lie within one another; give each a folder of "
                 "its own."

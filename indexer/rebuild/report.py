@@ -3,39 +3,10 @@
 from __future__ import annotations
 
 from dataclasses import asdict, dataclass, field
-from typing import Any, Protocol
+from typing import Any
 
 from indexer.channel.plan import Count
 from indexer.rebuild.reading import LeftOut
-
-
-class Progress(Protocol):
-    """Somebody who shows how far the run is."""
-
-    def begin(self, what: str, total: int) -> None:
-        """A part of ``total`` steps begins."""
-        ...
-
-    def step(self) -> None:
-        """One step is done."""
-        ...
-
-    def end(self) -> None:
-        """The part is over."""
-        ...
-
-
-class Silence:
-    """Shows nothing."""
-
-    def begin(self, what: str, total: int) -> None:
-        """Nothing."""
-
-    def step(self) -> None:
-        """Nothing."""
-
-    def end(self) -> None:
-        """Nothing."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -96,7 +67,7 @@ class Report:
         for key in ("left_out", "waiting", "passed_over", "notes", "changes"):
             items = document.pop(key)
             document[key] = {"total": len(items), "first": items[:MAX_NAMED]}
-        # Of these the report itself holds the first thousand of each subdir at most.
+        # Of these the report itself doesn't hold all where there are very many.
         document["waiting"]["total"] = sum(part.waiting for part in self.subdirs.values())
         document["changes"]["total"] = sum(part.count.total for part in self.subdirs.values())
         document["waiting"]["oldest"] = min((item.since for item in self.waiting), default=None)

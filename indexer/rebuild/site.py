@@ -12,6 +12,7 @@ from pathlib import Path
 
 from indexer.channel.plan import Change
 from indexer.files import size_of
+from indexer.progress import Progress, counted
 from indexer.rebuild.planning import SubdirPlan
 from indexer.rebuild.previous import Previous
 from indexer.rebuild.publish import Staged
@@ -59,6 +60,7 @@ def write_subdir(
     previous: Previous,
     look: Look,
     superseded: Mapping[str, str],
+    progress: Progress,
 ) -> SubdirEntry:
     """Write one subdir: shards, then repodata, and the shard index last."""
     subdir = plan.subdir
@@ -69,7 +71,7 @@ def write_subdir(
     for name in names:
         staged.make_room(name)
     folder = staged.root / subdir
-    written = _write_repodata(folder, plan, previous, base_url)
+    written = _write_repodata(folder, plan, previous, base_url, progress)
     files = {
         name: FileEntry(item.sha256, item.size) for name, item in zip(names, written, strict=True)
     }
@@ -95,7 +97,11 @@ def write_subdir(
 
 
 def _write_repodata(
-    folder: Path, plan: SubdirPlan, previous: Previous, base_url: str | None
+    folder: Path,
+    plan: SubdirPlan,
+    previous: Previous,
+    base_url: str | None,
+    progress: Progress,
 ) -> tuple[repodata.Written, repodata.Written]:
     with ExitStack() as stack:
         lines = None
@@ -103,8 +109,11 @@ def _write_repodata(
             path = previous.subdir(plan.subdir).repodata
             lines = repodata.Lines(stack.enter_context(path.open("rb")))
         sections = {
-            section: repodata.merge(
-                lines.section(section) if lines else (), plan.spool.section(section)
+            section: counted(
+                repodata.merge(
+                    lines.section(section) if lines else (), plan.spool.section(section)
+                ),
+                progress,
             )
             for section in repodata.SECTIONS
         }

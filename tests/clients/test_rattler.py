@@ -22,8 +22,8 @@ import pytest
 from demo.layers import VALIDATED, package_manifest
 from demo.packages import Package, build
 from indexer.config import Config
+from indexer.progress import Silence
 from indexer.rebuild.pipeline import Run, rebuild
-from indexer.rebuild.report import Silence
 from indexer.registry.address import RegistryAddress
 from tests.conftest import skip_unless
 from tests.support.push import push_image

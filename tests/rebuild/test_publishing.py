@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import fcntl
 import os
 import signal
@@ -17,6 +18,7 @@ from demo.packages import build
 from indexer import check
 from indexer.errors import CfIndexError, ConfigError
 from indexer.rebuild import publish
+from indexer.rebuild.pipeline import Run, rebuild
 from tests.support.rig import Rig, tree_of
 
 # Where a run is killed: before a function of the pipeline, by SIGKILL.
@@ -56,7 +58,7 @@ KILLER = textwrap.dedent(
     from datetime import UTC, datetime
     from indexer.rebuild.pipeline import Run, rebuild
     from indexer.registry.address import RegistryAddress
-    from indexer.rebuild.report import Silence
+    from indexer.progress import Silence
     config = Config(registry=RegistryAddress.parse(url), channel="forge",
                     output=Path(root) / "site", state=Path(root) / "state")
     rebuild(config, Run(datetime.now(UTC), {}, Silence()))
@@ -265,3 +267,69 @@ def test_links_under_the_names_of_our_own_files_are_not_followed(rig: Rig) -> No
     with pytest.raises(ConfigError, match="lock"):
         rig.rebuild()
     assert victim.read_text() == "precious"
+
+
+@pytest.mark.parametrize("where", ["indexer.rebuild.site.repodata.write_repodata", "os.link"])
+def test_a_full_disk_is_told_as_one_and_leaves_the_site_as_it_was(
+    rig: Rig, monkeypatch: pytest.MonkeyPatch, where: str
+) -> None:
+    rig.push(build("alpha"))
+    rig.rebuild()
+    before = rig.tree()
+    rig.push(build("beta"))
+
+    def full(*_: object, **__: object) -> None:
+        raise OSError(errno.ENOSPC, "No space left on device")
+
+    with monkeypatch.context() as patched:
+        patched.setattr(where, full)
+        with pytest.raises(ConfigError, match="No space left on device"):
+            rig.rebuild()
+    assert rig.tree() == before
+    assert sorted(path.name for path in rig.root.iterdir()) == [".site.lock", "site", "state"]
+    rig.rebuild()
+    assert len(rig.records()) == 2
+
+
+def test_an_output_whose_name_is_too_long_is_a_setting_to_mend(rig: Rig) -> None:
+    with pytest.raises(ConfigError, match="can't be written"):
+        rig.rebuild(output=rig.root / ("x" * 300))
+
+
+def test_state_and_output_that_meet_through_a_link_are_refused(rig: Rig) -> None:
+    rig.push(build("alpha"))
+    rig.rebuild()
+    (rig.root / "link").symlink_to(rig.site)
+    with pytest.raises(ConfigError, match="within one another"):
+        rig.rebuild(state=rig.root / "link/state")
+
+
+class Bars:
+    """Notes what would be shown."""
+
+    def __init__(self) -> None:
+        self.parts: list[tuple[str, int | None, int]] = []
+
+    def begin(self, what: str, total: int | None) -> None:
+        self.parts.append((what, total, 0))
+
+    def step(self, count: int = 1) -> None:
+        what, total, done = self.parts[-1]
+        self.parts[-1] = (what, total, done + count)
+
+    def end(self) -> None:
+        pass
+
+
+def test_every_long_part_shows_how_far_it_is(rig: Rig) -> None:
+    for name in ("alpha", "beta"):
+        rig.push(build(name), build(name, archive="tar.bz2"))
+    bars = Bars()
+    rebuild(rig.config(), Run(rig.now, {}, bars))
+    assert bars.parts == [
+        ("Reading noarch", 2, 2),
+        ("Planning noarch", 2, 2),
+        ("Writing noarch", 4, 4),
+        ("Checking noarch/repodata.json", None, 4),
+        ("Checking the shards of noarch", 2, 2),
+    ]

@@ -14,9 +14,10 @@ from demo.layers import VALIDATED, package_manifest
 from demo.packages import Package
 from indexer.check import check_channel
 from indexer.config import Config
+from indexer.progress import Silence
 from indexer.published import Folder
 from indexer.rebuild.pipeline import Run, rebuild
-from indexer.rebuild.report import Report, Silence
+from indexer.rebuild.report import Report
 from indexer.registry.address import RegistryAddress
 from tests.support.fake_registry import FakeRegistry
 

@@ -1,0 +1,55 @@
+"""How far a job is, for whoever wants to show it."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator
+from typing import Protocol, TypeVar
+
+T = TypeVar("T")
+
+# Items between two steps of a bar: a step for each would cost more than the work.
+_EVERY = 1000
+
+
+class Progress(Protocol):
+    """Somebody who shows how far a job is; told by one thread."""
+
+    def begin(self, what: str, total: int | None) -> None:
+        """A part of ``total`` steps begins; None where nobody knows how many there are."""
+        ...
+
+    def step(self, count: int = 1) -> None:
+        """So many steps are done."""
+        ...
+
+    def end(self) -> None:
+        """The part is over."""
+        ...
+
+
+class Silence:
+    """Shows nothing."""
+
+    def begin(self, what: str, total: int | None) -> None:
+        """Nothing."""
+
+    def step(self, count: int = 1) -> None:
+        """Nothing."""
+
+    def end(self) -> None:
+        """Nothing."""
+
+
+SILENCE = Silence()
+
+
+def counted(items: Iterable[T], progress: Progress) -> Iterator[T]:
+    """The same items, with a step of the bar for every thousand of them."""
+    since = 0
+    for item in items:
+        yield item
+        since += 1
+        if since == _EVERY:
+            progress.step(since)
+            since = 0
+    progress.step(since)
