@@ -56,27 +56,38 @@ clean:
 	rm -rf .hypothesis .mypy_cache .pytest_cache .ruff_cache
 	find demo indexer tests -name __pycache__ -prune -exec rm -rf {} +
 
-# The program that the tests start as a real registry. Where it can't be had, they say so.
+# Programs that the tests start: a real registry, and openssl to make certificates for it. Where
+# they can't be had, the tests say so.
 registry:
-	@if command -v docker-registry >/dev/null; then
+	@missing=()
+	for program in docker-registry openssl; do
+	  command -v $$program >/dev/null || missing+=($$program)
+	done
+	if [ $${#missing[@]} = 0 ]; then
 	  exit 0
 	fi
 	if [ "$$(id -u)" = 0 ] && command -v apt-get >/dev/null; then
-	  echo "Installing Debian's docker-registry"
+	  echo "Installing Debian's $${missing[*]}"
 	  apt-get update -qq
-	  DEBIAN_FRONTEND=noninteractive apt-get install -qq --no-install-recommends docker-registry
-	  # The package also starts a service on port 5000, which nobody here asked for.
-	  if [ -d /run/systemd/system ]; then
+	  DEBIAN_FRONTEND=noninteractive apt-get install -qq --no-install-recommends "$${missing[@]}"
+	  # The registry's package also starts a service on port 5000, which nobody here asked for.
+	  if [ -d /run/systemd/system ] && [[ " $${missing[*]} " == *" docker-registry "* ]]; then
 	    systemctl disable --now docker-registry
 	  fi
 	else
-	  echo "docker-registry is missing, and only root with apt-get can install it here:" >&2
-	  echo "tests with a real registry will be skipped. Debian: apt-get install docker-registry" >&2
+	  echo "Only root with apt-get can install these here: $${missing[*]}" >&2
+	  echo "Tests with a real registry will be skipped. Debian: apt-get install $${missing[*]}" >&2
 	fi
 
 # One stamp for each thing that is installed: made again only when its list changes.
 .venv/.pip:
 	@echo "Making .venv"
+	# Debian has ensurepip in a package of its own.
+	if ! $(PYTHON) -c 'import ensurepip' 2>/dev/null && [ "$$(id -u)" = 0 ] && command -v apt-get >/dev/null; then
+	  echo "Installing Debian's python3-venv"
+	  apt-get update -qq
+	  DEBIAN_FRONTEND=noninteractive apt-get install -qq --no-install-recommends python3-venv
+	fi
 	$(PYTHON) -m venv .venv
 	# Dependency groups need pip 25.1.
 	$(PIP) install --upgrade 'pip>=25.1'

@@ -84,29 +84,32 @@ def check_channel(
     """Check a published channel; without ``subdirs``, all that it says it has."""
     findings = Findings()
     snapshot = _check_snapshot(channel, findings, subdirs)
-    known = _subdirs(channel, snapshot, findings) if subdirs is None else list(subdirs)
+    known = _subdirs(channel, snapshot, findings) if subdirs is None else set(subdirs)
     if "noarch" not in known and channel.fetch("noarch/repodata.json") is None:
         findings.add("noarch/repodata.json", "missing; every channel must have it")
-    for subdir in known:
+    for subdir in sorted(known):
         _Subdir(channel, subdir, findings, progress).check()
     return findings
 
 
-def _subdirs(
-    channel: Published, snapshot: history.Snapshot | None, findings: Findings
-) -> list[str]:
+def _subdirs(channel: Published, snapshot: history.Snapshot | None, findings: Findings) -> set[str]:
+    """The subdirs that a channel says it has, and those that it has without saying so."""
+    # Every channel must have noarch (CEP 26).
+    found = {"noarch"}
+    if isinstance(channel, Folder):
+        found |= {path.parent.name for path in channel.root.glob("*/repodata.json")}
     if snapshot is not None:
-        return sorted(snapshot.subdirs)
+        return found | snapshot.subdirs.keys()
     data = read_bytes(channel, channeldata.FILE_NAME, _MAX_SMALL)
     if data is not None:
         try:
-            return [str(item) for item in orjson.loads(data)["subdirs"] if is_path(str(item))]
+            listed = orjson.loads(data)["subdirs"]
+            return found | {item for item in listed if isinstance(item, str) and is_path(item)}
         except (orjson.JSONDecodeError, KeyError, TypeError) as error:
             findings.add(channeldata.FILE_NAME, f"has no list of subdirs ({error!r})")
-    if isinstance(channel, Folder):
-        return sorted(path.parent.name for path in channel.root.glob("*/repodata.json"))
-    findings.add(channel.location, "doesn't say which subdirs it has; name them with --subdir")
-    return []
+    elif not isinstance(channel, Folder):
+        findings.add(channel.location, "doesn't say which subdirs it has; name them with --subdir")
+    return found
 
 
 def _check_snapshot(

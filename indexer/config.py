@@ -10,6 +10,7 @@ from dataclasses import dataclass, fields
 from fractions import Fraction
 from pathlib import Path
 from typing import Any
+from urllib.parse import urlsplit
 
 from indexer.channel.index_json import SUBDIR
 from indexer.channel.policy import DEFAULT_POLICY, Policy
@@ -235,7 +236,11 @@ def _site_url(value: Any) -> str:
 
 
 def _is_web(text: str) -> bool:
-    return bool(
+    try:
+        host = urlsplit(text).hostname
+    except ValueError:
+        return False
+    return bool(host) and bool(
         re.fullmatch(r"https?://[A-Za-z0-9.:\[\]-]+(?:/[A-Za-z0-9._~%!$&'()*+,;=:@-]*)*", text)
     )
 

@@ -328,3 +328,11 @@ def test_what_a_foreign_channel_says_cannot_act_on_a_terminal(tmp_path: Path) ->
     problems = check(tmp_path)[1]
     assert problems
     assert all(problem.isprintable() for problem in problems)
+
+
+def test_a_subdir_that_nobody_lists_is_looked_at_too(tmp_path: Path) -> None:
+    write_subdir(tmp_path, RECORDS)
+    write_subdir(tmp_path, [record()], "linux-64")
+    (tmp_path / "channeldata.json").write_bytes(orjson.dumps({"subdirs": []}))
+    (tmp_path / "linux-64/repodata.json").write_bytes(b"{}")
+    assert any("linux-64/repodata.json" in problem for problem in check(tmp_path)[1])

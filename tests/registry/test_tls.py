@@ -14,8 +14,9 @@ from indexer.errors import ConfigError, RegistryError
 from indexer.registry.address import RegistryAddress
 from indexer.registry.remote import RemoteRegistry
 from indexer.registry.transport import Transport
+from tests.conftest import skip_unless
 from tests.registry.help import REPOSITORY, VirtualTime
-from tests.support.registry_process import Tls, make_ca
+from tests.support.registry_process import Tls, make_ca, missing_reason
 
 if TYPE_CHECKING:
     import socket
@@ -27,6 +28,7 @@ if TYPE_CHECKING:
 
 @pytest.fixture(scope="module")
 def tls(tmp_path_factory: pytest.TempPathFactory) -> Tls:
+    skip_unless(missing_reason())
     return make_ca(tmp_path_factory.mktemp("ca"))
 
 

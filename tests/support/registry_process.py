@@ -40,8 +40,9 @@ class RegistryFailedError(RuntimeError):
 
 def missing_reason() -> str | None:
     """Why no registry can be started on this machine, or None when one can."""
-    if shutil.which(PROGRAM) is None:
-        return f"the program {PROGRAM!r} is not installed (Debian: apt-get install {PROGRAM})"
+    for program in (PROGRAM, "openssl"):
+        if shutil.which(program) is None:
+            return f"the program {program!r} is not installed (Debian: apt-get install {program})"
     return None
 
 
