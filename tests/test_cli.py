@@ -4,8 +4,10 @@ from __future__ import annotations
 
 import json
 import os
+import signal
 import subprocess
 import sys
+import time
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -179,6 +181,25 @@ def test_an_error_in_the_settings_is_an_object_in_a_log_in_json() -> None:
     assert "--max-drop" in json.loads(done.stderr)["message"]
     done = run("rebuild", "--max-drop", "many", CF_INDEX_LOG_FORMAT="json")
     assert json.loads(done.stderr)["exit_code"] == 2
+
+
+def test_an_interrupt_waits_for_no_server(rig: Rig) -> None:
+    rig.push(build("alpha"))
+    rig.fake.knobs.faults = [faults.hang(match=faults.is_manifest())]
+    # A shell starts its background jobs deaf to SIGINT, and these tests may run in one.
+    program = (
+        "import signal; signal.signal(signal.SIGINT, signal.default_int_handler);"
+        "from indexer.cli import main; main(['rebuild'])"
+    )
+    process = subprocess.Popen([sys.executable, "-c", program], stderr=subprocess.PIPE, text=True)
+    while rig.fake.count("manifests") == 0:
+        assert process.poll() is None
+        time.sleep(0.01)
+    process.send_signal(signal.SIGINT)
+    # Its own timeout would free it after 30 seconds.
+    _, errors = process.communicate(timeout=20)
+    assert process.returncode == 130
+    assert "Interrupted" in errors
 
 
 def test_hostile_names_do_not_reach_the_terminal_as_control_codes(rig: Rig) -> None:

@@ -102,12 +102,13 @@ def render_index(info: SiteInfo, subdirs: Mapping[str, Mapping[str, NameSummary]
 
 def _newest(subdirs: Mapping[str, Mapping[str, NameSummary]]) -> list[NewestRow]:
     """From the records as they are, not from what happened: what was taken out isn't named."""
+    # What entered together, as in a first run, is told by when it was built.
     entered = (
-        (item.entered_at, item.entered, name, subdir)
+        (item.entered_at, item.timestamp, item.entered, name, subdir)
         for subdir, names in subdirs.items()
         for name, item in names.items()
     )
     return [
         NewestRow(name, subdir, file_name, datetime.fromtimestamp(at / 1000, UTC))
-        for at, file_name, name, subdir in heapq.nlargest(_NEWEST, entered)
+        for at, _, file_name, name, subdir in heapq.nlargest(_NEWEST, entered)
     ]

@@ -159,6 +159,18 @@ def test_the_newest_builds_are_those_that_entered_last_wherever_they_are() -> No
     assert rows[0] == ["any-29", "any-29-1.0-h1_0.conda", "noarch", "2026-09-21 15:12"]
 
 
+def test_of_what_entered_together_the_newest_builds_come_first() -> None:
+    built = {"a": 300, "b": 100, "c": 200}
+    names = {
+        name: summarize([record(name, timestamp=time * 10**10).indexed(10**12)])
+        for name, time in built.items()
+    }
+    rows = [
+        row[0] for row in page(subdirs={"noarch": names}).rows if row[1:2] and ".conda" in row[1]
+    ]
+    assert rows == ["a", "c", "b"]
+
+
 @pytest.mark.parametrize(
     ("installs", "told", "not_told"),
     [
