@@ -24,7 +24,7 @@ from indexer.registry import Transport
 from indexer.render import repodata, shards, zstd
 from tests.channel.samples import record
 from tests.render.channels import write_repodata, write_subdir
-from tests.support.fake_registry import FileHost
+from tests.support.loopback import FileHost
 
 RECORDS = [
     record("alpha", subdir="noarch"),

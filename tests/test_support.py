@@ -20,7 +20,8 @@ from rattler.index import index_fs
 from demo.layers import MANIFEST, VALIDATED, package_manifest
 from demo.packages import Package, build
 from tests.support import faults
-from tests.support.fake_registry import FakeRegistry, FileHost
+from tests.support.fake_registry import FakeRegistry
+from tests.support.loopback import FileHost
 from tests.support.push import delete_manifest, push_image, put_manifest
 from tests.support.registry_process import RegistryProcess, make_ca, missing_reason
 

@@ -11,7 +11,7 @@ import pytest
 from demo.packages import build
 from indexer.errors import ConfigError, RegistryError
 from indexer.render.shards import unpack_index
-from tests.support.fake_registry import FileHost
+from tests.support.loopback import FileHost
 from tests.support.rig import Rig, tree_of
 from tests.support.web import served
 

@@ -8,7 +8,8 @@ import pytest
 
 from indexer.registry.transport import Transport
 from tests.registry.help import VirtualTime
-from tests.support.fake_registry import FakeRegistry, FileHost
+from tests.support.fake_registry import FakeRegistry
+from tests.support.loopback import FileHost
 
 if TYPE_CHECKING:
     from collections.abc import Iterator

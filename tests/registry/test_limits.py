@@ -19,7 +19,8 @@ from indexer.registry.content import Descriptor, Digest
 from indexer.registry.transport import ANSWER_TIMEOUT, DOWNLOAD_TIMEOUT, Clock, Transport
 from tests.registry.help import REPOSITORY, remote
 from tests.support import faults
-from tests.support.fake_registry import FakeRegistry, FileHost
+from tests.support.fake_registry import FakeRegistry
+from tests.support.loopback import FileHost
 
 if TYPE_CHECKING:
     from collections.abc import Callable

@@ -19,7 +19,8 @@ from tests.support import faults
 
 if TYPE_CHECKING:
     from indexer.registry.transport import Transport
-    from tests.support.fake_registry import FakeRegistry, FileHost
+    from tests.support.fake_registry import FakeRegistry
+from tests.support.loopback import FileHost
 
 TAGS = sorted(f"1.{number}-0" for number in range(11))
 

@@ -16,7 +16,8 @@ from tests.support import faults
 
 if TYPE_CHECKING:
     from indexer.registry.transport import Transport
-    from tests.support.fake_registry import FakeRegistry, FileHost
+    from tests.support.fake_registry import FakeRegistry
+from tests.support.loopback import FileHost
 
 DATA = b"the bytes of a package, longer than any error of the fake registry: " + b"." * 200
 DESCRIPTOR = Descriptor("", Digest.of(DATA), len(DATA))

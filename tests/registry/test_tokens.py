@@ -19,7 +19,8 @@ from tests.registry.help import REPOSITORY, VirtualTime, basic, remote
 from tests.support import faults
 
 if TYPE_CHECKING:
-    from tests.support.fake_registry import FakeRegistry, FileHost
+    from tests.support.fake_registry import FakeRegistry
+from tests.support.loopback import FileHost
 
 OTHER = "acme/forge/noarch/other"
 SCOPE = f"repository:{REPOSITORY}:pull"

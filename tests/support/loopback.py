@@ -1,0 +1,161 @@
+"""HTTP servers inside the test process, on free ports of 127.0.0.1."""
+
+from __future__ import annotations
+
+import contextlib
+import socket
+import sys
+import threading
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from socketserver import TCPServer
+from typing import TYPE_CHECKING, Any, Self
+from urllib.parse import quote
+
+from tests.support.faults import Answer, Delivery, Request, parse_request
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+
+class _Handler(BaseHTTPRequestHandler):
+    protocol_version = "HTTP/1.1"
+    disable_nagle_algorithm = True
+    wbufsize = -1  # Head and body leave in one packet.
+    server: _Server
+
+    def do_GET(self) -> None:
+        request = parse_request(self.command, self.path, dict(self.headers.items()))
+        answer = self.server.receive(request)
+        if answer.delivery is Delivery.HANG:
+            self.server.stopping.wait()
+        if answer.delivery in (Delivery.HANG, Delivery.CLOSED):
+            self.close_connection = True
+            return
+        self.send_response(answer.status)
+        for name, value in {"Content-Length": str(len(answer.body)), **answer.headers}.items():
+            self.send_header(name, value)
+        self.end_headers()
+        if self.command != "HEAD":
+            self._send_body(answer)
+
+    def do_HEAD(self) -> None:
+        self.do_GET()
+
+    def _send_body(self, answer: Answer) -> None:
+        if answer.delivery is Delivery.TRUNCATED:
+            self.wfile.write(answer.body[: len(answer.body) // 2])
+            self.close_connection = True
+        elif answer.delivery is Delivery.DRIP:
+            for byte in answer.body:
+                self.wfile.write(bytes((byte,)))
+                self.wfile.flush()
+                if self.server.stopping.wait(answer.interval):
+                    self.close_connection = True
+                    return
+        else:
+            self.wfile.write(answer.body)
+
+    def log_message(self, *_: object) -> None:
+        pass
+
+
+class _Server(ThreadingHTTPServer):
+    daemon_threads = False  # server_close waits for them: no socket outlives a test.
+    request_queue_size = 128
+
+    def __init__(self, receive: Callable[[Request], Answer], errors: list[BaseException]) -> None:
+        self.receive = receive
+        self.errors = errors
+        self.stopping = threading.Event()
+        self._open: set[socket.socket] = set()
+        super().__init__(("127.0.0.1", 0), _Handler)
+
+    def server_bind(self) -> None:
+        # HTTPServer's own looks the host's name up, which may take seconds.
+        TCPServer.server_bind(self)
+        self.server_name, self.server_port = "127.0.0.1", self.socket.getsockname()[1]
+
+    def process_request(self, request: Any, client_address: Any) -> None:
+        self._open.add(request)
+        super().process_request(request, client_address)
+
+    def shutdown_request(self, request: Any) -> None:
+        self._open.discard(request)
+        super().shutdown_request(request)
+
+    def handle_error(self, *_: object) -> None:
+        error = sys.exception()
+        if error is not None and not isinstance(error, ConnectionError):
+            self.errors.append(error)
+
+    def stop(self) -> None:
+        """Answer nobody any more, not even on connections that were kept open."""
+        self.stopping.set()
+        self.shutdown()
+        for connection in list(self._open):
+            # Its client or its own thread may have been faster.
+            with contextlib.suppress(OSError):
+                connection.shutdown(socket.SHUT_RDWR)
+        self.server_close()
+
+
+class Loopback:
+    """An HTTP server on a free port of 127.0.0.1, up for the length of a `with` block."""
+
+    def __init__(self) -> None:
+        self.requests: list[Request] = []
+        self.lock = threading.RLock()
+        self._errors: list[BaseException] = []
+        self._server = _Server(self._receive, self._errors)
+        self._thread = threading.Thread(target=self._server.serve_forever, args=(0.005,))
+
+    @property
+    def address(self) -> str:
+        """Host and port."""
+        return f"127.0.0.1:{self._server.server_port}"
+
+    @property
+    def http(self) -> str:
+        """The address with its scheme, without a slash at the end."""
+        return f"http://{self.address}"
+
+    def __enter__(self) -> Self:
+        self._thread.start()
+        return self
+
+    def __exit__(self, kind: type[BaseException] | None, *_: object) -> None:
+        self._server.stop()
+        self._thread.join()
+        if kind is None and self._errors:
+            raise RuntimeError("the server itself failed") from self._errors[0]
+
+    def clear_requests(self) -> None:
+        """Forget what was asked so far."""
+        with self.lock:
+            self.requests.clear()
+
+    def answer(self, request: Request) -> Answer:
+        """What to say to one request; the lock is held."""
+        raise NotImplementedError
+
+    def _receive(self, request: Request) -> Answer:
+        with self.lock:
+            self.requests.append(request)
+            return self.answer(request)
+
+
+class FileHost(Loopback):
+    """A plain file server for redirects to lead to; its `requests` show which headers came."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.files: dict[str, bytes] = {}
+
+    def put(self, path: str, data: bytes) -> str:
+        """Serve these bytes at a path, and give its URL."""
+        self.files[path] = data
+        return f"{self.http}{quote(path)}"
+
+    def answer(self, request: Request) -> Answer:
+        data = self.files.get(request.path)
+        return Answer(404) if data is None else Answer(200, {}, data)
