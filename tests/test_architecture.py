@@ -38,10 +38,12 @@ ALLOWED: dict[str, set[str]] = {
     },
     "rebuild.beginning": {
         "errors", "files", "parallel", "config", "registry", "render", "published",
-        "rebuild.state", "rebuild.previous", "rebuild.publish",
+        "rebuild.previous", "rebuild.publish",
     },
     "rebuild.fetching": {"errors", "channel", "registry"},
-    "rebuild.reading": {"errors", "channel", "registry", "rebuild.state", "rebuild.fetching"},
+    "rebuild.reading": {
+        "errors", "parallel", "channel", "registry", "rebuild.state", "rebuild.fetching",
+    },
     "rebuild.naming": {"errors", "channel", "registry", "config", "rebuild.previous"},
     "rebuild.planning": {
         "errors", "progress", "channel", "render", "rebuild.state", "rebuild.spool",

@@ -49,3 +49,25 @@ def test_a_failure_is_raised_at_its_place_and_ends_the_work() -> None:
     with pytest.raises(ValueError, match="3"):
         next(results)
     assert len(begun) < 20
+
+
+def test_a_failure_ends_what_is_under_way() -> None:
+    freed = threading.Event()
+
+    def work(item: int) -> None:
+        if item == 0:
+            raise ValueError(item)
+        # Would hang, were it not for the one who ends it.
+        assert freed.wait(10)
+
+    with pytest.raises(ValueError, match="0"):
+        list(in_order(work, range(4), jobs=2, abort=freed.set))
+    assert freed.is_set()
+
+
+def test_whoever_takes_no_more_ends_nothing() -> None:
+    aborted: list[bool] = []
+    results = in_order(str, range(100), jobs=2, abort=lambda: aborted.append(True))
+    assert next(results) == "0"
+    results.close()
+    assert aborted == []

@@ -3,24 +3,29 @@
 from __future__ import annotations
 
 import contextlib
+import os
 import shutil
 import tempfile
 from collections.abc import Collection, Iterator, Mapping
 from dataclasses import dataclass, replace
 from pathlib import Path
+from typing import Any
+
+import orjson
 
 from indexer.config import Config
 from indexer.errors import ConfigError, ContentError, GuardError, RegistryError
-from indexer.files import sha256_of
+from indexer.files import replace_file, sha256_of
 from indexer.parallel import in_order
 from indexer.published import Folder, Website, check_address, is_address, is_path, read_bytes
 from indexer.rebuild.previous import MAX_SNAPSHOT, Previous, load_previous
 from indexer.rebuild.publish import Output
-from indexer.rebuild.state import State
 from indexer.registry import Transport
 from indexer.render import history, repodata, shards
 
 _THREADS = 16
+# In the state's folder: by channel, where there were sites.
+_SITES = "sites.json"
 # What every channel has, whatever tool made it.
 _ANY_CHANNEL = "noarch/repodata.json"
 
@@ -37,6 +42,41 @@ def scratch_folder(output: Output, *, apart: bool) -> Iterator[Path]:
         yield output.scratch
     finally:
         shutil.rmtree(output.scratch, ignore_errors=True)
+
+
+def note_site(config: Config) -> None:
+    """Remember, beside the state, that there is a published site now.
+
+    Not in the state: it is there when that is set aside, or is another policy's.
+    """
+    places = sorted({*_known_sites(config), _place_of(config)})
+    path = config.state / _SITES
+    everything = _read_sites(path) | {_channel_of(config): places}
+    data = orjson.dumps(everything, option=orjson.OPT_INDENT_2 | orjson.OPT_SORT_KEYS)
+    if not path.is_file() or path.read_bytes() != data:
+        replace_file(path, data)
+
+
+def _known_sites(config: Config) -> set[str]:
+    places = _read_sites(config.state / _SITES).get(_channel_of(config))
+    return {str(place) for place in places} if isinstance(places, list) else set()
+
+
+def _read_sites(path: Path) -> dict[str, Any]:
+    try:
+        sites = orjson.loads(path.read_bytes())
+    except (OSError, orjson.JSONDecodeError):
+        return {}
+    return sites if isinstance(sites, dict) else {}
+
+
+def _channel_of(config: Config) -> str:
+    return f"{config.registry} {config.channel}"
+
+
+def _place_of(config: Config) -> str:
+    """Where the next run will look for what this one publishes."""
+    return config.previous or os.path.abspath(config.output)  # noqa: PTH100  links stay
 
 
 @dataclass(frozen=True, slots=True)
@@ -71,29 +111,29 @@ class Beginning:
         self._refuse_another_channel(previous)
         return previous
 
-    def not_anew(self, previous: Previous, state: State) -> Previous:
-        """What to begin with where there is no site at ``--previous``: the output's own.
+    def not_anew(self, previous: Previous) -> Previous:
+        """What to begin with where there is no previous site: the output's own, if anything.
 
-        Raises GuardError where there is none either, though a site was seen before.
+        Raises GuardError where there is none either, though there was one.
         """
         location = self.config.previous
-        if location is None:
-            return previous
         if previous.folder is not None:
-            state.note_site(location)
             return previous
         own = load_previous(self.output)
-        if own.folder is None:
-            known = state.site()
-            if known is None or self.config.allow_drop:
-                return previous
+        if own.folder is not None and location is not None:
+            self._refuse_another_channel(own)
+            note = f"there is no site at {location} yet; the one in the output is built upon"
+            return replace(own, notes=(*own.notes, note))
+        known = _known_sites(self.config)
+        if location is None:
+            known &= {_place_of(self.config)}
+        if known and not self.config.allow_drop:
             raise GuardError(
-                f"There is no site at --previous {location}, but there was one at {known}: its "
-                "entry times and history would be lost. Mend the address, or say --allow-drop."
+                f"There is no site at {location or self.output}, but there was one at "
+                f"{min(known)}: its entry times and history would be lost. Mend the address, name "
+                "a copy of the site by --previous, or say --allow-drop."
             )
-        self._refuse_another_channel(own)
-        note = f"there is no site at {location} yet; the one in the output is built upon"
-        return replace(own, notes=(*own.notes, note))
+        return previous
 
     def _refuse_another_channel(self, previous: Previous) -> None:
         config, snapshot = self.config, previous.snapshot

@@ -23,7 +23,7 @@ from indexer.files import replace_file
 from indexer.parallel import in_order
 from indexer.progress import Progress
 from indexer.published import Folder
-from indexer.rebuild.beginning import Beginning, scratch_folder
+from indexer.rebuild.beginning import Beginning, note_site, scratch_folder
 from indexer.rebuild.naming import Names, is_repository_selected, is_selected, read_names_file
 from indexer.rebuild.planning import Blob, Rules, SubdirPlan, plan_subdir
 from indexer.rebuild.previous import Previous
@@ -98,6 +98,7 @@ class _Rebuild:
         self._transport = Transport(jobs=config.jobs, retry_for=config.retry_for)
         self._registry: Registry = open_registry(config.registry, self._transport)
         self._look = look_of(config)
+        self._was_there = False
         self._report = Report(
             time=history.rfc3339(run.now),
             version=indexer.__version__,
@@ -133,11 +134,12 @@ class _Rebuild:
                 beginning = Beginning(config, output.folder, self._transport)
                 scratch = stack.enter_context(scratch_folder(output, apart=config.dry_run))
                 previous = beginning.find(scratch)
+                self._was_there = previous.folder is not None
             opened = borrow_state if config.dry_run else open_state
             state, why = stack.enter_context(opened(config.state, identity, fresh=fresh))
             if why:
                 report.notes.append(f"the state was set aside: {why}")
-            previous = beginning.not_anew(previous, state)
+            previous = beginning.not_anew(previous)
             report.notes += previous.notes
             with self._timed("names"):
                 names = Names(
@@ -146,9 +148,10 @@ class _Rebuild:
                 listing = names.find(previous, state.repositories)
                 report.names_from, report.notes = listing.source, [*report.notes, *listing.notes]
             with self._timed("reading"):
-                tallies = self._read(state, previous, listing)
+                reader = self._reader(state)
+                tallies = self._read(reader, state, previous, listing)
             with self._timed("planning"):
-                plans = self._plan(state, previous, list(tallies))
+                plans = self._plan(reader, state, previous, tallies)
                 mending = self._plan_mending(state, previous, set(tallies))
             if "noarch" not in {*tallies, *previous.subdirs()}:
                 # Clients ask every channel for it; CEP 26 has it always there.
@@ -165,18 +168,22 @@ class _Rebuild:
             self._publish(output, state, previous, [*plans, *mending])
             report.requests = self._registry.requests.as_dict()
 
-    def _read(self, state: State, previous: Previous, listing: Listing) -> dict[str, Tally]:
-        progress = self._run.progress
-        reader = Reader(
+    def _reader(self, state: State) -> Reader:
+        return Reader(
             self._registry,
             self._config.channel,
             state,
             policy=self._config.policy,
             jobs=self._config.jobs,
             now=int(self._run.now.timestamp()),
-            advance=progress.step,
+            advance=self._run.progress.step,
             abort=self._transport.close,
         )
+
+    def _read(
+        self, reader: Reader, state: State, previous: Previous, listing: Listing
+    ) -> dict[str, Tally]:
+        progress = self._run.progress
         tallies = {}
         for subdir, repositories in listing.repositories.items():
             progress.begin(f"Reading {subdir}", len(repositories))
@@ -212,14 +219,16 @@ class _Rebuild:
                     "registry's address, the channel and the credentials."
                 )
 
-    def _plan(self, state: State, previous: Previous, subdirs: list[str]) -> list[SubdirPlan]:
+    def _plan(
+        self, reader: Reader, state: State, previous: Previous, tallies: Mapping[str, Tally]
+    ) -> list[SubdirPlan]:
         config = self._config
-
         plans = []
-        for subdir in subdirs:
+        for subdir, tally in tallies.items():
             rules = Rules(
                 now=int(self._run.now.timestamp() * 1000),
                 may_change=lambda file: any(matches(p, file) for p in config.allow_changed),
+                look_again=partial(reader.look_again, tally=tally),
                 blobs_stay=partial(self._blobs_stay, subdir),
                 selected=lambda name: is_selected(config, name),
                 allow_drop=config.allow_drop,
@@ -243,13 +252,14 @@ class _Rebuild:
         rules = Rules(
             now=0,
             may_change=lambda _: False,
+            look_again=lambda _: None,
             blobs_stay=set,
             selected=lambda _: False,
             allow_drop=self._config.allow_drop,
         )
         subdirs = [previous.subdir(name) for name in previous.subdirs() if name not in read]
         progress = self._run.progress
-        return [plan_subdir(s, state, rules, progress) for s in subdirs if not s.looks_whole()]
+        return [plan_subdir(s, state, rules, progress) for s in subdirs if not s.can_be_linked()]
 
     def _publish(
         self, output: Output, state: State, previous: Previous, plans: list[SubdirPlan]
@@ -277,6 +287,9 @@ class _Rebuild:
             state.mark_published(plan.subdir, plan.published)
         state.sweep(int(self._run.now.timestamp()))
         state.commit()
+        if config.previous is None or self._was_there:
+            # What this run made for another address is there only once it is deployed.
+            note_site(config)
         report.requests = self._registry.requests.as_dict()
         replace_file(output.folder / STATUS, status_bytes(report))
 

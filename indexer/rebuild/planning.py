@@ -10,6 +10,7 @@ from collections.abc import Callable, Collection, Iterable, Mapping
 from dataclasses import dataclass, field
 
 from indexer.channel import codec
+from indexer.channel.artifact import Place
 from indexer.channel.plan import Count, Held, NamePlan, fit, in_question, plan_name
 from indexer.channel.record import Record
 from indexer.errors import ContentError, GuardError
@@ -52,11 +53,13 @@ class SubdirPlan:
 class Rules:
     """What decides over a single file. Times are in milliseconds.
 
-    ``blobs_stay`` says which of many blobs are still in the registry; it is asked once a subdir.
+    ``look_again`` reads tags anew whose files changed, ``blobs_stay`` says which of many
+    blobs are still in the registry; each is asked once a subdir.
     """
 
     now: int
     may_change: Callable[[str], bool]
+    look_again: Callable[[Collection[Place]], None]
     blobs_stay: Callable[[Collection[Blob]], Collection[Blob]]
     selected: Callable[[str], bool]
     allow_drop: bool = False
@@ -143,30 +146,45 @@ def _plan_names(
     Those with a file of other bytes come last: their blobs are asked for together.
     """
     found = 0
-    asked: dict[str, list[Blob]] = {}
+    odd: dict[str, list[Place]] = {}
     for name in names:
         item = _load(plan.subdir, name, published, state, rules)
         found += len(item.before)
-        questions = in_question(item.before, item.after, rules.may_change)
-        if questions:
-            asked[name] = [(item.repository, record.sha256) for record in questions]
+        changed = in_question(item.before, item.after, may_change=lambda _: False)
+        if changed:
+            odd[name] = [_place(plan.subdir, item.repository, record) for record in changed]
         else:
             _plan_name(plan, item, (), rules)
-    if asked:
-        stay = rules.blobs_stay([blob for blobs in asked.values() for blob in blobs])
-        for name in asked:
-            _plan_name(plan, _load(plan.subdir, name, published, state, rules), stay, rules)
+    if odd:
+        # What is remembered may be older than the site: look before a file is held or replaced.
+        rules.look_again([place for places in odd.values() for place in places])
+        items = [_load(plan.subdir, name, published, state, rules) for name in odd]
+        stay = rules.blobs_stay(
+            [
+                (item.repository, record.sha256)
+                for item in items
+                for record in in_question(item.before, item.after, rules.may_change)
+            ]
+        )
+        for item in items:
+            _plan_name(plan, item, stay, rules)
     return found
+
+
+def _place(subdir: str, repository: str, record: Record) -> Place:
+    fields = record.fields()
+    return Place(subdir, repository, codec.tag_name(fields["version"], fields["build"]))
 
 
 def _load(subdir: str, name: str, published: PublishedRecords, state: State, rules: Rules) -> _Name:
     repository = codec.repository_name(name)
     packed, before = published.of(name)
     stays = not rules.selected(name)
-    if stays and not before and name in published.names() and not rules.allow_drop:
+    if not before and name in published.names() and not rules.allow_drop:
         raise GuardError(
-            f"The published records of {name} in {subdir} can't be read any more, and this "
-            "run isn't to read them anew. Run it without --package."
+            f"The published records of {name} in {subdir} can't be read any more, neither from its "
+            "shard nor from repodata.json: their entry times would be lost. Put a sound copy of "
+            "the site there, name one by --previous, or say --allow-drop."
         )
     after = before if stays else state.records(subdir, repository, name)
     return _Name(name, repository, packed, before, after, stays)

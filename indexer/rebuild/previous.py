@@ -47,6 +47,11 @@ class PreviousSubdir:
             return self.is_whole()
         return self.entry is not None and _have_sizes(self.folder, self.entry.files)
 
+    def can_be_linked(self) -> bool:
+        """Whether a run that doesn't read it may carry it along, and tell of its packages."""
+        names = f"{history.FOLDER}/{self.subdir}/{summary.FILE_NAME}"
+        return self.looks_whole() and self._has(names) and not self.unsound_shards(thorough=False)
+
     def unsound_shards(self, *, thorough: bool) -> set[str]:
         """Names whose shard is missing or isn't what the index says.
 
@@ -65,13 +70,23 @@ class PreviousSubdir:
             or ((thorough or self.foreign) and sha256_of(path) != self.shards[name])
         }
 
+    def shard_files(self) -> set[str]:
+        """The hashes (hex) that its shards' files have for names, whoever still knows them."""
+        if not self.exists:
+            return set()
+        files = (self.folder / self.subdir / shards.FOLDER).glob(f"*{shards.SUFFIX}")
+        return {path.name.removesuffix(shards.SUFFIX) for path in files}
+
     def summaries(self) -> dict[str, summary.NameSummary]:
-        """The names' summaries. Raises ContentError where they can't be read."""
-        path = self.folder / history.FOLDER / self.subdir / summary.FILE_NAME
+        """The names' summaries. Raises ContentError where they aren't what was written."""
+        name = f"{history.FOLDER}/{self.subdir}/{summary.FILE_NAME}"
         try:
-            return summary.decode_summaries(path.read_bytes())
+            data = (self.folder / name).read_bytes()
         except OSError as error:
-            raise ContentError(f"{path} can't be read: {error.strerror}") from error
+            raise ContentError(f"{name} can't be read: {error.strerror}") from error
+        if self.entry is not None:
+            _check(name, data, self.entry.files)
+        return summary.decode_summaries(data)
 
     @property
     def repodata(self) -> Path:
@@ -151,11 +166,9 @@ class PublishedRecords:
     def is_lost(self) -> bool:
         """Whether there was something, and neither form nor snapshot can tell what."""
         previous = self._previous
+        was_empty = previous.entry is not None and previous.entry.records == 0
         return (
-            previous.exists
-            and previous.entry is None
-            and not previous.shards
-            and self._fallback() is None
+            previous.exists and not was_empty and not previous.shards and self._fallback() is None
         )
 
     def _fallback(self) -> RecordStore | None:
@@ -207,11 +220,12 @@ class Previous:
         return PreviousSubdir(self.folder, subdir, hashes, entry, exists, self.foreign)
 
     def looks_whole(self) -> bool:
-        """Whether the channel-wide files are there, by their sizes."""
-        return (
-            self.folder is not None
-            and self.snapshot is not None
-            and _have_sizes(self.folder, self.snapshot.files)
+        """Whether the channel-wide files are there: by size or, of a foreign site, by hash."""
+        folder, snapshot = self.folder, self.snapshot
+        if folder is None or snapshot is None or not _have_sizes(folder, snapshot.files):
+            return False
+        return not self.foreign or all(
+            sha256_of(folder / path) == entry.sha256 for path, entry in snapshot.files.items()
         )
 
     def changes(self) -> list[history.ChangeEntry]:
@@ -229,7 +243,10 @@ class Previous:
     def _read(self, path: str) -> bytes:
         if self.folder is None:
             return b"[]"
-        return read_bytes(Folder(self.folder), path, MAX_SNAPSHOT) or b"[]"
+        data = read_bytes(Folder(self.folder), path, MAX_SNAPSHOT) or b"[]"
+        if self.snapshot is not None:
+            _check(path, data, self.snapshot.files)
+        return data
 
 
 def load_previous(folder: Path, *, foreign: bool = False) -> Previous:
@@ -246,3 +263,9 @@ def load_previous(folder: Path, *, foreign: bool = False) -> Previous:
 
 def _have_sizes(folder: Path, files: Mapping[str, history.FileEntry]) -> bool:
     return all(size_of(folder / path) == expected.size for path, expected in files.items())
+
+
+def _check(path: str, data: bytes, files: Mapping[str, history.FileEntry]) -> None:
+    expected = files.get(path)
+    if expected is not None and hashlib.sha256(data).hexdigest() != expected.sha256:
+        raise ContentError(f"{path} isn't what the snapshot lists")

@@ -15,8 +15,9 @@ from indexer.channel import codec
 from indexer.channel.artifact import Fault, Place
 from indexer.channel.policy import Policy
 from indexer.errors import DeniedError, NotFoundError, RegistryError, printable
+from indexer.parallel import in_order
 from indexer.rebuild.fetching import Fetcher, Outcome
-from indexer.rebuild.state import Known, State
+from indexer.rebuild.state import State
 from indexer.registry.address import is_tag
 from indexer.registry.base import Registry
 
@@ -68,7 +69,7 @@ class Tally:
 @dataclass(frozen=True, slots=True)
 class _Task:
     place: Place
-    known: Known | None
+    is_known: bool
 
 
 class Reader:
@@ -128,7 +129,9 @@ class Reader:
                 task = tasks.popleft()
                 known = self._state.digests(task.place)
                 read = pool.submit(self._fetcher.fetch, task.place, known)
-                read.add_done_callback(lambda f: done.put(lambda: self._take(task, f, tally)))
+                read.add_done_callback(
+                    lambda f: done.put(lambda: self._take(task, f.result(), tally))
+                )
                 return True
             repository = next(repositories, None)
             if repository is None:
@@ -187,13 +190,23 @@ class Reader:
             place, seen = Place(subdir, repository, tag), known.get(tag)
             if not is_tag(tag):
                 tally.left_out.append(_left_out(place, Fault(f"{tag[:200]!r} can't be a tag")))
-            elif seen is None or seen.status != "indexed" or tag in due or selection.named:
-                yield _Task(place, seen)
+            elif seen != "indexed" or tag in due or selection.named:
+                yield _Task(place, seen is not None)
 
-    def _take(self, task: _Task, future: Future[Outcome], tally: Tally) -> None:
-        outcome = future.result()
-        tally.read += task.known is None
-        tally.looked_again += task.known is not None
+    def look_again(self, places: Collection[Place], tally: Tally) -> None:
+        """Look at single tags again, but for those that this run has looked at already."""
+        tasks = [_Task(p, is_known=True) for p in places if self._state.checked(p) != self._now]
+        known = ((task.place, self._state.digests(task.place)) for task in tasks)
+        outcomes = in_order(
+            lambda item: self._fetcher.fetch(*item), known, jobs=self._jobs, abort=self._abort
+        )
+        for task, outcome in zip(tasks, outcomes, strict=True):
+            self._take(task, outcome, tally)
+        self._state.commit()
+
+    def _take(self, task: _Task, outcome: Outcome, tally: Tally) -> None:
+        tally.read += not task.is_known
+        tally.looked_again += task.is_known
         if outcome.same and outcome.digest is not None:
             self._state.look(task.place, outcome.digest, self._now)
         elif outcome.digest is None:

@@ -47,8 +47,13 @@ class Look:
 def expire(plan: SubdirPlan, previous: Previous, now: datetime) -> tuple[dict[str, str], list[str]]:
     """Superseded shards of a subdir that stay (until when), and paths of those that go."""
     entry = previous.snapshot.subdirs.get(plan.subdir) if previous.snapshot else None
+    # Also those that nobody knows any more, because an index or a snapshot was lost.
+    there = previous.subdir(plan.subdir).shard_files()
     stay, expired = history.supersede(
-        entry.superseded if entry else {}, plan.replaced, plan.shards.values(), now
+        entry.superseded if entry else {},
+        [*plan.replaced, *sorted(there)],
+        plan.shards.values(),
+        now,
     )
     place = f"{plan.subdir}/{shards.FOLDER}"
     return stay, [f"{place}/{digest}{shards.SUFFIX}" for digest in expired]

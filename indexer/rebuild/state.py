@@ -23,8 +23,6 @@ from indexer.registry.content import Digest
 
 # Seconds for which an artifact that no tag points at is kept.
 KEPT_FOR = 30 * 86400
-# The key in meta for where there was a published site.
-_SITE = "published site"
 
 SCHEMA = """
 CREATE TABLE meta (key TEXT PRIMARY KEY, value TEXT NOT NULL) WITHOUT ROWID;
@@ -40,7 +38,6 @@ CREATE TABLE artifact (
     left INTEGER,
     UNIQUE (subdir, repository, tag, digest)
 );
-CREATE INDEX artifact_told ON artifact (subdir) WHERE faults IS NOT NULL OR notes IS NOT NULL;
 CREATE INDEX artifact_left ON artifact (left) WHERE left IS NOT NULL;
 CREATE TABLE tag (
     subdir TEXT NOT NULL,
@@ -77,14 +74,6 @@ class DamagedStateError(Exception):
 
 
 @dataclass(frozen=True, slots=True)
-class Known:
-    """What is remembered of a tag: the manifest it led to, and what came of it."""
-
-    digest: Digest
-    status: Status
-
-
-@dataclass(frozen=True, slots=True)
 class Told:
     """A remembered artifact with something to say in the report.
 
@@ -107,15 +96,31 @@ class State:
         """Keep what was read so far, whatever happens next."""
         self._db.commit()
 
-    def tags(self, subdir: str, repository: str) -> dict[str, Known]:
-        """The tags of a repository that are remembered."""
+    def tags(self, subdir: str, repository: str) -> dict[str, Status]:
+        """The tags of a repository that are remembered, and what came of each.
+
+        Raises DamagedStateError where one points at something else than its own artifact.
+        """
         rows = self._db.execute(
-            "SELECT tag.tag, digest, tag.status FROM tag JOIN artifact ON artifact.id = artifact"
+            "SELECT tag.tag, tag.status, artifact.status, artifact.subdir, artifact.repository,"
+            " artifact.tag FROM tag LEFT JOIN artifact ON artifact.id = tag.artifact"
             " WHERE tag.subdir = ? AND tag.repository = ?",
             (subdir, repository),
         )
-        with _decoding():
-            return {tag: Known(Digest(digest.hex()), status) for tag, digest, status in rows}
+        found = {}
+        for tag, status, *pointed_at in rows:
+            if pointed_at != [status, subdir, repository, tag]:
+                raise DamagedStateError(f"{subdir}/{repository}:{tag} was altered")
+            found[tag] = status
+        return found
+
+    def checked(self, place: Place) -> int | None:
+        """When a tag was looked at last, in seconds since 1970; None where it isn't known."""
+        row = self._db.execute(
+            "SELECT checked FROM tag WHERE subdir = ? AND repository = ? AND tag = ?",
+            _where(place),
+        ).fetchone()
+        return None if row is None else row[0]
 
     def digests(self, place: Place) -> set[Digest]:
         """Every manifest that this tag led to and that needn't be read again."""
@@ -205,15 +210,6 @@ class State:
             "SELECT DISTINCT repository FROM tag WHERE subdir = ? ORDER BY 1", (subdir,)
         )
         return [row[0] for row in rows]
-
-    def note_site(self, location: str) -> None:
-        """Remember that there is a published site at this address or in this folder."""
-        self._db.execute("INSERT OR REPLACE INTO meta VALUES (?, ?)", (_SITE, location))
-
-    def site(self) -> str | None:
-        """Where there was a published site, at the latest; None where none was ever seen."""
-        row = self._db.execute("SELECT value FROM meta WHERE key = ?", (_SITE,)).fetchone()
-        return None if row is None else str(row[0])
 
     def names(self, subdir: str) -> dict[str, str | None]:
         """Every package name, with the shard that holds what is remembered, once published."""

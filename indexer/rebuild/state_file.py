@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import contextlib
+import hashlib
 import sqlite3
 import tempfile
+import time
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
@@ -15,15 +17,25 @@ from indexer.rebuild.state import SCHEMA, State
 
 _APPLICATION = 0x6366_6978  # "cfix"
 _FORMAT = 2
+_KEPT_FOR = 30 * 86400
 
 
 @dataclass(frozen=True, slots=True)
 class Identity:
-    """Whose state this is. ``rules`` changes with the policy and with the indexer's own rules."""
+    """Whose state this is. ``rules`` changes with the policy and with the indexer's own rules.
+
+    Each has a file of its own: a run with another policy costs no second reading.
+    """
 
     registry: str
     channel: str
     rules: str
+
+    @property
+    def file_name(self) -> str:
+        """The name of its file in the state's folder."""
+        text = repr((self.registry, self.channel, self.rules))
+        return f"state-{hashlib.sha256(text.encode()).hexdigest()[:12]}.sqlite"
 
 
 @contextlib.contextmanager
@@ -39,13 +51,14 @@ def open_state(
     except OSError as error:
         raise ConfigError(f"The state folder {folder} can't be made: {error.strerror}.") from error
     with locked(folder / "lock", f"the state in {folder}"):
-        path = folder / "state.sqlite"
+        path = folder / identity.file_name
+        _delete_old(folder, path)
         why = "--full was asked for" if fresh else _against(path, identity)
         if why is not None:
-            _set_aside(path, None if fresh else identity)
+            _set_aside(path)
         connection = sqlite3.connect(path)
         try:
-            if not path.exists() or not path.stat().st_size:
+            if why is not None:
                 _create(connection, identity)
             yield State(connection), None if fresh or why == "" else why
             connection.commit()
@@ -59,7 +72,7 @@ def borrow_state(
 ) -> Iterator[tuple[State, str | None]]:
     """A copy of the state in ``folder``, for a run that must write nothing."""
     with tempfile.TemporaryDirectory(prefix="cf-index-") as scratch:
-        path = folder / "state.sqlite"
+        path = folder / identity.file_name
         if not fresh and _against(path, identity) is None:
             with (
                 contextlib.closing(sqlite3.connect(path)) as source,
@@ -70,22 +83,21 @@ def borrow_state(
             yield state, None
 
 
-def _set_aside(path: Path, identity: Identity | None) -> None:
-    """Put a state file out of the way; take up again the one that was, where it is this run's.
-
-    A run with another policy, or a mistyped channel, then costs no second reading.
-    """
+def _set_aside(path: Path) -> None:
+    """Move a state file out of the way, over the one that was set aside before it."""
     for suffix in ("-wal", "-shm", "-journal"):
         path.with_name(path.name + suffix).unlink(missing_ok=True)
-    if not path.exists():
-        return
-    aside = path.with_name(path.name + ".set-aside")
-    returning = path.with_name(path.name + ".returning")
-    if identity is not None and _against(aside, identity) is None:
-        aside.replace(returning)
-    path.replace(aside)
-    if returning.exists():
-        returning.replace(path)
+    if path.exists():
+        path.replace(path.with_name(path.name + ".set-aside"))
+
+
+def _delete_old(folder: Path, current: Path) -> None:
+    """Delete the states of other channels and policies that nobody used for a month."""
+    for path in folder.glob("state-*.sqlite*"):
+        if not path.name.startswith(current.name):
+            with contextlib.suppress(OSError):
+                if path.stat().st_mtime < time.time() - _KEPT_FOR:
+                    path.unlink()
 
 
 def _against(path: Path, identity: Identity) -> str | None:

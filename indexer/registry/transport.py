@@ -191,7 +191,7 @@ class Transport:
                     timeout=(CONNECT_TIMEOUT, READ_TIMEOUT),
                 ) as response,
             ):
-                waiting.begun()
+                waiting.begun(ANSWER_TIMEOUT if sink is None else DOWNLOAD_TIMEOUT)
                 data = self._take(response, limit, sink, start)
                 waiting.check()
                 return Answer(response.status_code, response.headers, data, url)

@@ -1,7 +1,7 @@
-"""Ends connections whose answer doesn't begin in time, and all of them when the run is over.
+"""Ends connections whose answer isn't there in time, and all of them when the run is over.
 
-A timeout of sockets counts anew with every byte: a server that drips its headers would hold a
-worker for days. Bodies are read piece by piece and timed where they are read.
+A timeout of sockets counts anew with every byte: a server that drips its headers, or the lines
+between a body's chunks, would hold a worker for days.
 """
 
 from __future__ import annotations
@@ -24,18 +24,21 @@ _LOOK_EVERY = 1.0
 
 @dataclass(slots=True)
 class Waiting:
-    """One thread's wait: for which connection (None until there is one), and until when.
+    """One thread's wait: on which socket (None until there is one), and until when.
 
     ``ended``: the watch cut the connection, so what came over it may be half an answer.
     """
 
-    deadline: float | None
-    connection: Any = None
+    deadline: float
+    sock: Any = None
     ended: bool = False
 
-    def begun(self) -> None:
-        """The head of the answer is there. Raises ReadTimeout where it is only the half of it."""
-        self.deadline = None
+    def begun(self, seconds: float) -> None:
+        """The head of the answer is there; its body must be within ``seconds``.
+
+        Raises ReadTimeout where the head is only the half of it.
+        """
+        self.deadline = time.monotonic() + seconds
         self.check()
 
     def check(self) -> None:
@@ -46,11 +49,10 @@ class Waiting:
     def end(self) -> None:
         """Cut the connection."""
         self.ended = True
-        sock = getattr(self.connection, "sock", None)
-        if isinstance(sock, socket.socket):
+        if isinstance(self.sock, socket.socket):
             # Not the method of a TLS socket, which would pull it from under the reading thread.
             with contextlib.suppress(OSError):
-                socket.socket.shutdown(sock, socket.SHUT_RDWR)
+                socket.socket.shutdown(self.sock, socket.SHUT_RDWR)
 
 
 class Watch:
@@ -79,15 +81,12 @@ class Watch:
             with self._lock:
                 del self._waiting[threading.get_ident()]
 
-    def took(self, connection: object) -> None:
-        """The calling thread's request goes over this connection."""
+    def took(self, sock: object) -> None:
+        """The calling thread waits on this socket; raises ReadTimeout where it isn't to."""
         with self._lock:
-            self._waiting[threading.get_ident()].connection = connection
-
-    def check(self) -> None:
-        """Raise ReadTimeout where the calling thread isn't to wait any more."""
-        with self._lock:
-            self._waiting[threading.get_ident()].check()
+            waiting = self._waiting[threading.get_ident()]
+            waiting.sock = sock
+            waiting.check()
 
     def close(self) -> None:
         """End all that is under way: whoever waits gets an error at once."""
@@ -101,24 +100,19 @@ class Watch:
             now = time.monotonic()
             with self._lock:
                 for waiting in self._waiting.values():
-                    if waiting.deadline is not None and now > waiting.deadline:
+                    if now > waiting.deadline:
                         waiting.end()
 
 
 class _Watched:
-    """Makes a connection tell the watch when it is used."""
+    """Makes a connection tell the watch what it waits on."""
 
     watch: ClassVar[Watch]
 
-    def request(self, *arguments: Any, **named: Any) -> None:
-        """Send a request, as the connection itself does."""
-        self.watch.took(self)
-        super().request(*arguments, **named)  # type: ignore[misc]  # the class it is mixed into
-
     def getresponse(self) -> Any:
         """Wait for the answer, as the connection itself does."""
-        # It may have been cut before it was made: then nothing was there to cut.
-        self.watch.check()
+        # The socket itself: a connection that won't be used again lets go of it.
+        self.watch.took(self.sock)  # type: ignore[attr-defined]  # the class it is mixed into
         return super().getresponse()  # type: ignore[misc]
 
 

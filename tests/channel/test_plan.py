@@ -159,3 +159,10 @@ def test_a_plan_that_only_keeps_changes_nothing() -> None:
     count.add(plan(published(OLD), {FILE: OLD}))
     assert count.total == 0
     assert Count(added=1, removed=2, changed=3).total == 6
+
+
+@pytest.mark.parametrize("entered", [-1, 10**15, "x", None, True])
+def test_a_time_of_entry_that_is_none_is_not_carried_on(entered: object) -> None:
+    old = Record.make(OLD.file_name, {**OLD.fields(), INDEXED: entered})
+    result = plan({OLD.file_name: old}, {OLD.file_name: OLD})
+    assert result.records[OLD.file_name].fields()[INDEXED] == NOW

@@ -10,7 +10,7 @@ import pytest
 
 from indexer.channel.artifact import Fault, Place, Reading, Status
 from indexer.channel.record import Record
-from indexer.rebuild.state import KEPT_FOR, Known, State
+from indexer.rebuild.state import KEPT_FOR, State
 from indexer.rebuild.state_file import Identity, open_state
 from indexer.registry.content import Digest
 from tests.channel.samples import record, sha256
@@ -49,8 +49,8 @@ def test_what_a_tag_led_to_is_remembered_with_its_records(state: State) -> None:
     put(state, place("1.0-0"), one)
     put(state, place("2.0-0"), other, digest="two")
     assert state.tags(SUBDIR, "alpha") == {
-        "1.0-0": Known(Digest(sha256("one")), "indexed"),
-        "2.0-0": Known(Digest(sha256("two")), "indexed"),
+        "1.0-0": "indexed",
+        "2.0-0": "indexed",
     }
     assert state.records(SUBDIR, "alpha", "alpha") == {
         one.file_name: one,
@@ -222,7 +222,17 @@ def test_an_artifact_whose_mark_was_taken_back_waits_since_then(state: State) ->
     assert told.since == 900
 
 
-def test_a_published_site_is_remembered(state: State) -> None:
-    assert state.site() is None
-    state.note_site("https://example.invalid/")
-    assert state.site() == "https://example.invalid/"
+def test_an_artifact_that_came_back_is_kept_however_long_ago_it_left(state: State) -> None:
+    put(state, place("1.0-0"), record(), digest="one", now=100)
+    put(state, place("1.0-0"), record(content="x"), digest="two", now=200)
+    look(state, place("1.0-0"), 300, "one")
+    state.sweep(10 * KEPT_FOR)
+    assert state.digests(place("1.0-0")) == {Digest(sha256("one"))}
+    assert list(state.records(SUBDIR, "alpha", "alpha").values()) == [record()]
+
+
+def test_when_a_tag_was_looked_at_is_known(state: State) -> None:
+    assert state.checked(place("1.0-0")) is None
+    put(state, place("1.0-0"), record(), now=100)
+    look(state, place("1.0-0"), 300)
+    assert state.checked(place("1.0-0")) == 300

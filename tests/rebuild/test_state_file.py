@@ -2,24 +2,27 @@
 
 from __future__ import annotations
 
+import os
+import shutil
 import sqlite3
+import time
 from collections.abc import Callable
 from contextlib import closing
 from pathlib import Path
 
 import pytest
 
+from indexer.channel.artifact import Status
 from indexer.errors import ConfigError
-from indexer.rebuild.state import Known, State
+from indexer.rebuild.state import DamagedStateError, State
 from indexer.rebuild.state_file import Identity, borrow_state, open_state
-from indexer.registry.content import Digest
-from tests.channel.samples import record, sha256
+from tests.channel.samples import record
 from tests.rebuild.test_state import IDENTITY, SUBDIR, place, put
 
-FILE = "state.sqlite"
+FILE = IDENTITY.file_name
 
 
-def reopened(folder: Path, identity: Identity = IDENTITY) -> tuple[dict[str, Known], str | None]:
+def reopened(folder: Path, identity: Identity = IDENTITY) -> tuple[dict[str, Status], str | None]:
     """What is remembered of alpha by a new run, and why an old state was set aside."""
     with open_state(folder, identity) as (state, why):
         return state.tags(SUBDIR, "alpha"), why
@@ -29,7 +32,7 @@ def test_a_new_run_reads_what_the_last_one_left(tmp_path: Path) -> None:
     with open_state(tmp_path, IDENTITY) as (state, why):
         put(state, place("1.0-0"), record())
         assert why is None
-    assert reopened(tmp_path) == ({"1.0-0": Known(Digest(sha256("one")), "indexed")}, None)
+    assert reopened(tmp_path) == ({"1.0-0": "indexed"}, None)
 
 
 def test_an_interrupted_run_leaves_what_it_had_committed(tmp_path: Path) -> None:
@@ -84,23 +87,75 @@ def test_a_state_that_cannot_be_relied_on_is_set_aside_with_the_reason(
     assert reopened(tmp_path)[1] is None
 
 
-@pytest.mark.parametrize(
-    ("identity", "reason"),
-    [
-        (Identity("oci://elsewhere.invalid", "forge", "1; none"), "registry"),
-        (Identity("oci://ghcr.io/acme", "other", "1; none"), "channel"),
-        (Identity("oci://ghcr.io/acme", "forge", "1; annotation a=b"), "policy"),
-        (Identity("oci://ghcr.io/acme", "forge", "2; none"), "version"),
-    ],
-)
+OTHERS = [
+    (Identity("oci://elsewhere.invalid", "forge", "1; none"), "registry"),
+    (Identity("oci://ghcr.io/acme", "other", "1; none"), "channel"),
+    (Identity("oci://ghcr.io/acme", "forge", "1; annotation a=b"), "policy"),
+    (Identity("oci://ghcr.io/acme", "forge", "2; none"), "version"),
+]
+
+
+@pytest.mark.parametrize(("identity", "reason"), OTHERS)
 def test_the_state_of_another_channel_or_policy_is_not_believed(
     tmp_path: Path, identity: Identity, reason: str
 ) -> None:
     fill(tmp_path)
+    shutil.copy(tmp_path / FILE, tmp_path / identity.file_name)
     tags, why = reopened(tmp_path, identity)
     assert tags == {}
     assert why is not None
     assert reason in why
+
+
+@pytest.mark.parametrize("identity", [identity for identity, _ in OTHERS])
+def test_a_run_with_another_policy_or_channel_costs_no_second_reading(
+    tmp_path: Path, identity: Identity
+) -> None:
+    fill(tmp_path)
+    assert reopened(tmp_path, identity) == ({}, None)
+    assert reopened(tmp_path) == ({"1.0-0": "indexed"}, None)
+
+
+def test_the_states_of_others_are_deleted_when_nobody_used_them_for_a_month(
+    tmp_path: Path,
+) -> None:
+    fill(tmp_path)
+    for age, name in ((29, "state-young.sqlite"), (31, "state-old.sqlite"), (31, "notes.txt")):
+        (tmp_path / name).write_text("x")
+        then = time.time() - age * 86400
+        os.utime(tmp_path / name, (then, then))
+    os.utime(tmp_path / FILE, (0, 0))
+    reopened(tmp_path)
+    assert sorted(path.name for path in tmp_path.iterdir()) == sorted(
+        [FILE, "lock", "notes.txt", "state-young.sqlite"]
+    )
+
+
+@pytest.mark.parametrize(
+    "statement",
+    [
+        "UPDATE tag SET artifact = (SELECT id FROM artifact WHERE repository = 'beta')",
+        "UPDATE tag SET artifact = 99",
+        "UPDATE tag SET status = 'waiting'",
+        "UPDATE artifact SET repository = 'gamma'",
+    ],
+)
+def test_a_tag_that_points_at_anything_else_is_damage(tmp_path: Path, statement: str) -> None:
+    with open_state(tmp_path, IDENTITY) as (state, _):
+        put(state, place("1.0-0"), record())
+        put(state, place("1.0-0", "beta"), record("beta"), digest="two")
+    execute(tmp_path, statement)
+    with pytest.raises(DamagedStateError):
+        reopened(tmp_path)
+
+
+def test_records_that_change_places_are_damage(tmp_path: Path) -> None:
+    with open_state(tmp_path, IDENTITY) as (state, _):
+        put(state, place("1.0-0"), record())
+        put(state, place("1.0-0", "beta"), digest="two")
+    execute(tmp_path, "UPDATE record SET artifact = 2")
+    with open_state(tmp_path, IDENTITY) as (state, _), pytest.raises(DamagedStateError):
+        state.records(SUBDIR, "beta", "alpha")
 
 
 def test_a_state_that_was_set_aside_on_purpose_is_no_cause_for_alarm(tmp_path: Path) -> None:
@@ -140,21 +195,3 @@ def test_a_borrowed_state_is_read_and_never_written(tmp_path: Path) -> None:
     with borrow_state(tmp_path, Identity("x", "y", "z")) as (state, _):
         assert state.tags(SUBDIR, "alpha") == {}
     assert before[FILE] == (tmp_path / FILE).read_bytes()
-
-
-def test_a_run_with_another_policy_costs_no_second_reading(tmp_path: Path) -> None:
-    fill(tmp_path)
-    other = Identity(IDENTITY.registry, IDENTITY.channel, "1; annotation a=b")
-    assert reopened(tmp_path, other)[0] == {}
-    tags, why = reopened(tmp_path)
-    assert list(tags) == ["1.0-0"]
-    assert why is not None
-    assert reopened(tmp_path, other)[0] == {}
-    assert list(reopened(tmp_path)[0]) == ["1.0-0"]
-
-
-def test_full_takes_up_no_state_at_all(tmp_path: Path) -> None:
-    fill(tmp_path)
-    reopened(tmp_path, Identity("x", "y", "z"))
-    with open_state(tmp_path, IDENTITY, fresh=True) as (state, _):
-        assert state.tags(SUBDIR, "alpha") == {}

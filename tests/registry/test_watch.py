@@ -18,10 +18,16 @@ from indexer.registry.transport import Transport
 LONG = 30.0
 
 
-class Dripping:
-    """A server that begins its headers and then sends a byte now and then, for ever."""
+HEADERS = b"HTTP/1.1 200 OK\r\nX-Slow: "
+CHUNK = b"HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n1;"
+BODY = b"HTTP/1.1 200 OK\r\nConnection: close\r\n\r\nhalf"
 
-    def __init__(self) -> None:
+
+class Dripping:
+    """A server that begins an answer and then sends a byte now and then, for ever."""
+
+    def __init__(self, beginning: bytes) -> None:
+        self.beginning = beginning
         self.asked = threading.Event()
         self._over = threading.Event()
         self._listener = socket.create_server(("127.0.0.1", 0))
@@ -42,8 +48,8 @@ class Dripping:
     def _drip(self, connection: socket.socket) -> None:
         with connection, suppress(OSError):
             connection.recv(65536)
+            connection.sendall(self.beginning)
             self.asked.set()
-            connection.sendall(b"HTTP/1.1 200 OK\r\nX-Slow: ")
             while not self._over.wait(0.02):
                 connection.sendall(b"a")
 
@@ -55,19 +61,19 @@ class Dripping:
             thread.join()
 
 
-@pytest.fixture
-def dripping() -> Iterator[Dripping]:
-    with closing(Dripping()) as server:
+@pytest.fixture(params=[HEADERS, CHUNK, BODY], ids=["headers", "a chunk's line", "the body"])
+def dripping(request: pytest.FixtureRequest) -> Iterator[Dripping]:
+    with closing(Dripping(request.param)) as server:
         yield server
 
 
-def test_headers_that_never_end_are_given_up(
+def test_answers_that_never_end_are_given_up(
     dripping: Dripping, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(transport_module, "ANSWER_TIMEOUT", 0.2)
     monkeypatch.setattr(watch_module, "_LOOK_EVERY", 0.05)
     with closing(Transport(retry_for=0)) as transport, pytest.raises(RegistryError):
-        transport.request("GET", dripping.url, limit=100)
+        transport.request("GET", dripping.url, limit=10**6)
 
 
 def test_whoever_waits_for_an_answer_is_freed_when_the_run_ends(dripping: Dripping) -> None:
@@ -76,7 +82,7 @@ def test_whoever_waits_for_an_answer_is_freed_when_the_run_ends(dripping: Drippi
 
     def ask() -> None:
         try:
-            transport.request("GET", dripping.url, limit=100)
+            transport.request("GET", dripping.url, limit=10**6)
         except RegistryError as error:
             outcomes.append(error)
 

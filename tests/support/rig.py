@@ -38,6 +38,12 @@ class Rig:
     def site(self) -> Path:
         return self.root / "site"
 
+    @property
+    def state_file(self) -> Path:
+        """The one state there is."""
+        (path,) = (self.root / "state").glob("*.sqlite")
+        return path
+
     def repository(self, subdir: str, name: str) -> str:
         return f"acme/{CHANNEL}/{subdir}/{name}"
 
