@@ -119,19 +119,21 @@ class Beginning:
         location = self.config.previous
         if previous.folder is not None:
             return previous
+        known = _known_sites(self.config)
+        if location is None:
+            # Whoever deletes an output may mean it; but what goes with it has to be said.
+            gone = {_place_of(self.config)} & known
+            notes = (f"the site in {self.output} is gone: entry times begin anew",) if gone else ()
+            return replace(previous, notes=(*previous.notes, *notes))
         own = load_previous(self.output)
-        if own.folder is not None and location is not None:
+        if own.folder is not None:
             self._refuse_another_channel(own)
             note = f"there is no site at {location} yet; the one in the output is built upon"
             return replace(own, notes=(*own.notes, note))
-        known = _known_sites(self.config)
-        if location is None:
-            known &= {_place_of(self.config)}
         if known and not self.config.allow_drop:
             raise GuardError(
-                f"There is no site at {location or self.output}, but there was one at "
-                f"{min(known)}: its entry times and history would be lost. Mend the address, name "
-                "a copy of the site by --previous, or say --allow-drop."
+                f"There is no site at --previous {location}, but there was one at {min(known)}: "
+                "its entry times and history would be lost. Mend the address, or say --allow-drop."
             )
         return previous
 
