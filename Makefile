@@ -15,6 +15,12 @@ SHELL := /bin/bash
 BIN := .venv/bin
 PIP := $(BIN)/python -m pip --quiet --disable-pip-version-check
 
+CAN_APT := [ "$$(id -u)" = 0 ] && command -v apt-get >/dev/null
+define APT
+apt-get update -qq
+DEBIAN_FRONTEND=noninteractive apt-get install -qq --no-install-recommends
+endef
+
 help:
 	@echo "make demo    build packages, push them into a registry in a folder, index them"
 	echo "make test    install what the tests need and run them"
@@ -66,10 +72,9 @@ registry:
 	if [ $${#missing[@]} = 0 ]; then
 	  exit 0
 	fi
-	if [ "$$(id -u)" = 0 ] && command -v apt-get >/dev/null; then
+	if $(CAN_APT); then
 	  echo "Installing Debian's $${missing[*]}"
-	  apt-get update -qq
-	  DEBIAN_FRONTEND=noninteractive apt-get install -qq --no-install-recommends "$${missing[@]}"
+	  $(APT) "$${missing[@]}"
 	  # The registry's package also starts a service on port 5000, which nobody here asked for.
 	  if [ -d /run/systemd/system ] && [[ " $${missing[*]} " == *" docker-registry "* ]]; then
 	    systemctl disable --now docker-registry
@@ -83,10 +88,9 @@ registry:
 .venv/.pip:
 	@echo "Making .venv"
 	# Debian has ensurepip in a package of its own.
-	if ! $(PYTHON) -c 'import ensurepip' 2>/dev/null && [ "$$(id -u)" = 0 ] && command -v apt-get >/dev/null; then
+	if ! $(PYTHON) -c 'import ensurepip' 2>/dev/null && $(CAN_APT); then
 	  echo "Installing Debian's python3-venv"
-	  apt-get update -qq
-	  DEBIAN_FRONTEND=noninteractive apt-get install -qq --no-install-recommends python3-venv
+	  $(APT) python3-venv
 	fi
 	$(PYTHON) -m venv .venv
 	# Dependency groups need pip 25.1.

@@ -19,6 +19,11 @@ def sha256_of(path: Path) -> str:
         return hashlib.file_digest(file, "sha256").hexdigest()
 
 
+def has_sha256(path: Path, digest: str) -> bool:
+    """Whether this is a file with this sha256 (hex)."""
+    return path.is_file() and sha256_of(path) == digest
+
+
 def size_of(path: Path) -> int | None:
     """The size of a file in bytes; None where there is no file."""
     try:

@@ -39,6 +39,12 @@ class Place:
     tag: str
 
 
+def place_of(subdir: str, file_name: str) -> Place:
+    """Where the artifact that holds a package file belongs."""
+    name, version, build = file_name.removesuffix(CONDA).removesuffix(TARBZ2).rsplit("-", 2)
+    return Place(subdir, codec.repository_name(name), codec.tag_name(version, build))
+
+
 @dataclass(frozen=True, slots=True)
 class Fault:
     """Why one file of an artifact (or, without a file, all of it) is left out.

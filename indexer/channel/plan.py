@@ -12,13 +12,10 @@ from fnmatch import fnmatchcase
 from fractions import Fraction
 from typing import Literal
 
-from indexer.channel.record import INDEXED, Record
+from indexer.channel.record import INDEXED, LAST_SECOND, Record
 from indexer.errors import GuardError
 
 Kind = Literal["added", "removed", "changed", "kept"]
-
-# The end of the year 9999, in milliseconds.
-_LAST = 253_402_300_799_999
 
 # Below this many records a percentage says nothing.
 GUARDED_FROM = 20
@@ -142,7 +139,7 @@ def _entered(old: Record | None, new: Record, now: int) -> int:
     if old is None or old.sha256 != new.sha256:
         return now
     entered = old.fields().get(INDEXED)
-    return entered if type(entered) is int and 0 <= entered <= _LAST else now
+    return entered if type(entered) is int and 0 <= entered // 1000 <= LAST_SECOND else now
 
 
 def _kind(old: Record | None, new: Record | None) -> Kind:

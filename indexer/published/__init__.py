@@ -108,9 +108,8 @@ class Website:
         if answer.status == 200:
             return Path(file.name)
         Path(file.name).unlink()
-        if answer.status in {404, 410}:
-            return None
-        raise RegistryError(f"{url} answered {answer.status}; the published channel can't be read.")
+        _check_absent(answer.status, url)
+        return None
 
 
 @contextlib.contextmanager
@@ -162,9 +161,14 @@ def _fetch_address(transport: Transport, address: str, limit: int) -> bytes | No
     answer = transport.request("GET", address, limit=limit)
     if answer.status == 200:
         return answer.body
-    if answer.status in {404, 410}:
-        return None
-    raise RegistryError(f"{address} answered {answer.status}.")
+    _check_absent(answer.status, address)
+    return None
+
+
+def _check_absent(status: int, url: str) -> None:
+    """Raise RegistryError for a refusal that doesn't say that there is nothing."""
+    if status not in {404, 410}:
+        raise RegistryError(f"{url} answered {status}; the published channel can't be read.")
 
 
 def _checked(path: str) -> str:

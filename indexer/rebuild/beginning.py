@@ -15,7 +15,7 @@ import orjson
 
 from indexer.config import Config
 from indexer.errors import ConfigError, ContentError, GuardError, RegistryError
-from indexer.files import replace_file, sha256_of
+from indexer.files import has_sha256, replace_file
 from indexer.parallel import in_order
 from indexer.published import Folder, Website, check_address, is_address, is_path, read_bytes
 from indexer.rebuild.previous import MAX_SNAPSHOT, Previous, load_previous
@@ -242,14 +242,14 @@ class _Copy:
 
     def _is_here(self, path: str, digest: str, target: Path) -> bool:
         here = self.current / path
-        if not here.is_file() or sha256_of(here) != digest:
+        if not has_sha256(here, digest):
             return False
         shutil.copyfile(here, target)
         return True
 
     def _fetch(self, path: str, digest: str, target: Path) -> bool:
         file = self.website.fetch(path)
-        if file is None or sha256_of(file) != digest:
+        if file is None or not has_sha256(file, digest):
             return False
         shutil.move(file, target)
         target.chmod(0o644)

@@ -10,7 +10,7 @@ from collections.abc import Callable, Collection, Iterable, Mapping
 from dataclasses import dataclass, field
 
 from indexer.channel import codec
-from indexer.channel.artifact import Place
+from indexer.channel.artifact import Place, place_of
 from indexer.channel.plan import Count, Held, NamePlan, fit, in_question, plan_name
 from indexer.channel.record import Record
 from indexer.errors import ContentError, GuardError
@@ -152,7 +152,7 @@ def _plan_names(
         found += len(item.before)
         changed = in_question(item.before, item.after, may_change=lambda _: False)
         if changed:
-            odd[name] = [_place(plan.subdir, item.repository, record) for record in changed]
+            odd[name] = [place_of(plan.subdir, record.file_name) for record in changed]
         else:
             _plan_name(plan, item, (), rules)
     if odd:
@@ -169,11 +169,6 @@ def _plan_names(
         for item in items:
             _plan_name(plan, item, stay, rules)
     return found
-
-
-def _place(subdir: str, repository: str, record: Record) -> Place:
-    fields = record.fields()
-    return Place(subdir, repository, codec.tag_name(fields["version"], fields["build"]))
 
 
 def _load(subdir: str, name: str, published: PublishedRecords, state: State, rules: Rules) -> _Name:

@@ -12,7 +12,7 @@ import orjson
 
 from indexer.channel.record import Record
 from indexer.errors import ContentError
-from indexer.files import sha256_of, size_of
+from indexer.files import has_sha256, sha256_of, size_of
 from indexer.published import Folder, is_path, read_bytes
 from indexer.rebuild.spool import RecordStore
 from indexer.render import history, repodata, shards, summary
@@ -49,8 +49,11 @@ class PreviousSubdir:
 
     def can_be_linked(self) -> bool:
         """Whether a run that doesn't read it may carry it along, and tell of its packages."""
-        names = f"{history.FOLDER}/{self.subdir}/{summary.FILE_NAME}"
-        return self.looks_whole() and self._has(names) and not self.unsound_shards(thorough=False)
+        return (
+            self.looks_whole()
+            and self._has(self._names_file)
+            and not self.unsound_shards(thorough=False)
+        )
 
     def unsound_shards(self, *, thorough: bool) -> set[str]:
         """Names whose shard is missing or isn't what the index says.
@@ -61,13 +64,12 @@ class PreviousSubdir:
         paths = {name: folder / f"{digest}{shards.SUFFIX}" for name, digest in self.shards.items()}
         sizes = {name: size_of(path) for name, path in paths.items()}
         total = sum(size or 0 for size in sizes.values())
-        if not (thorough or self.foreign or self.entry is None):
-            thorough = total != self.entry.shard_bytes
+        odd = self.entry is not None and total != self.entry.shard_bytes
+        closely = thorough or self.foreign or odd
         return {
             name
             for name, path in paths.items()
-            if sizes[name] is None
-            or ((thorough or self.foreign) and sha256_of(path) != self.shards[name])
+            if sizes[name] is None or (closely and sha256_of(path) != self.shards[name])
         }
 
     def shard_files(self) -> set[str]:
@@ -79,7 +81,7 @@ class PreviousSubdir:
 
     def summaries(self) -> dict[str, summary.NameSummary]:
         """The names' summaries. Raises ContentError where they aren't what was written."""
-        name = f"{history.FOLDER}/{self.subdir}/{summary.FILE_NAME}"
+        name = self._names_file
         try:
             data = (self.folder / name).read_bytes()
         except OSError as error:
@@ -89,16 +91,17 @@ class PreviousSubdir:
         return summary.decode_summaries(data)
 
     @property
+    def _names_file(self) -> str:
+        return f"{history.FOLDER}/{self.subdir}/{summary.FILE_NAME}"
+
+    @property
     def repodata(self) -> Path:
         """Its repodata.json."""
         return self.folder / self.subdir / repodata.FILE_NAME
 
     def _has(self, name: str) -> bool:
-        path = self.folder / name
-        return (
-            self.entry is not None
-            and path.is_file()
-            and sha256_of(path) == self.entry.files[name].sha256
+        return self.entry is not None and has_sha256(
+            self.folder / name, self.entry.files[name].sha256
         )
 
     def shard(self, name: str) -> tuple[bytes, dict[str, Record]] | None:
@@ -164,7 +167,7 @@ class PublishedRecords:
         return b"", store.records(name) if store else {}
 
     def is_lost(self) -> bool:
-        """Whether there was something, and neither form nor snapshot can tell what."""
+        """Whether there was something, and neither form can tell what."""
         previous = self._previous
         was_empty = previous.entry is not None and previous.entry.records == 0
         return (
@@ -225,7 +228,7 @@ class Previous:
         if folder is None or snapshot is None or not _have_sizes(folder, snapshot.files):
             return False
         return not self.foreign or all(
-            sha256_of(folder / path) == entry.sha256 for path, entry in snapshot.files.items()
+            has_sha256(folder / path, entry.sha256) for path, entry in snapshot.files.items()
         )
 
     def changes(self) -> list[history.ChangeEntry]:

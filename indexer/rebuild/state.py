@@ -21,7 +21,7 @@ from indexer.channel.artifact import Fault, Place, Reading, Status
 from indexer.channel.record import Record
 from indexer.registry.content import Digest
 
-# Seconds for which an artifact that no tag points at is kept.
+# Seconds for which what nothing needs any more is kept: artifacts without a tag, whole states.
 KEPT_FOR = 30 * 86400
 
 SCHEMA = """

@@ -13,11 +13,10 @@ from pathlib import Path
 
 from indexer.errors import ConfigError
 from indexer.files import locked
-from indexer.rebuild.state import SCHEMA, State
+from indexer.rebuild.state import KEPT_FOR, SCHEMA, State
 
 _APPLICATION = 0x6366_6978  # "cfix"
 _FORMAT = 2
-_KEPT_FOR = 30 * 86400
 
 
 @dataclass(frozen=True, slots=True)
@@ -96,7 +95,7 @@ def _delete_old(folder: Path, current: Path) -> None:
     for path in folder.glob("state-*.sqlite*"):
         if not path.name.startswith(current.name):
             with contextlib.suppress(OSError):
-                if path.stat().st_mtime < time.time() - _KEPT_FOR:
+                if path.stat().st_mtime < time.time() - KEPT_FOR:
                     path.unlink()
 
 

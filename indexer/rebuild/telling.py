@@ -6,6 +6,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from datetime import UTC, datetime
 
 from indexer.channel import codec
+from indexer.channel.artifact import place_of
 from indexer.rebuild.planning import SubdirPlan
 from indexer.rebuild.reading import LeftOut, Tally
 from indexer.rebuild.report import Report, SubdirReport, Waiting
@@ -70,14 +71,12 @@ def _waiting(told: Told) -> Waiting:
 
 def _held(plan: SubdirPlan) -> Iterator[LeftOut]:
     for held in plan.held:
-        name, version, build = (
-            held.file_name.removesuffix(".conda").removesuffix(".tar.bz2").rsplit("-", 2)
-        )
+        place = place_of(plan.subdir, held.file_name)
         what = "the old record stays" if held.old_stays else "the old archive is gone, too"
         yield LeftOut(
-            plan.subdir,
-            codec.repository_name(name),
-            codec.tag_name(version, build),
+            place.subdir,
+            place.repository,
+            place.tag,
             held.file_name,
             f"its sha256 changed from {held.old_sha256} to {held.new_sha256}; {what}. "
             f"If the new one is meant, say --allow-changed '{held.file_name}'",

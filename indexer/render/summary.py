@@ -14,11 +14,10 @@ from typing import Any
 import orjson
 from rattler import Version
 
-from indexer.channel.record import INDEXED, Record, encode
+from indexer.channel.record import INDEXED, LAST_SECOND, Record, encode
 from indexer.errors import ContentError
 
 FILE_NAME = "names.json"
-_LAST_SECOND = 253_402_300_799
 
 
 @dataclass(frozen=True, slots=True)
@@ -102,7 +101,7 @@ def _seconds(timestamp: int) -> int:
     Old packages have seconds, all others milliseconds; clients tell them apart by size, as
     is done here, by the end of the year 9999.
     """
-    return timestamp // 1000 if timestamp > _LAST_SECOND else timestamp
+    return timestamp // 1000 if timestamp > LAST_SECOND else timestamp
 
 
 def _order(fields: Mapping[str, Any]) -> tuple[Version, int, int]:
