@@ -19,6 +19,7 @@ from indexer.registry.address import RegistryAddress, is_repository
 
 CONFIG_FILE = Path("cf-index.toml")
 PREFIX = "CF_INDEX_"
+_FRACTION = re.compile(r"[0-9]{1,9}(?:\.[0-9]{1,9}|/[0-9]{1,9})?")
 _PERCENT = re.compile(r"(\d{1,3}(?:\.\d{1,4})?)\s*%")
 
 
@@ -213,10 +214,9 @@ def _share(value: Any) -> float:
 
 
 def _fraction(value: Any) -> Fraction:
-    if not re.fullmatch(r"[0-9]{1,9}(?:\.[0-9]{1,9}|/[0-9]{1,9})?", _text(value).strip()):
-        raise ValueError('it must be a share from 0 to 1, such as "1/96"')
-    share = Fraction(value)
-    if not 0 <= share <= 1:
+    text = _text(value).strip()
+    share = Fraction(text) if _FRACTION.fullmatch(text) else None
+    if share is None or share > 1:
         raise ValueError('it must be a share from 0 to 1, such as "1/96"')
     return share
 

@@ -35,10 +35,9 @@ def in_order(
                     yield under_way.popleft().result()
             while under_way:
                 yield under_way.popleft().result()
-        except GeneratorExit:
+        except BaseException as error:
             pool.shutdown(wait=False, cancel_futures=True)
-            raise
-        except BaseException:
-            pool.shutdown(wait=False, cancel_futures=True)
-            abort()
+            # Whoever takes no more has nothing against what is under way.
+            if not isinstance(error, GeneratorExit):
+                abort()
             raise

@@ -153,7 +153,6 @@ def rebuild(config_file: Path | None, **flags: Any) -> None:
         report = pipeline.rebuild(config, pipeline.Run.ordinary(display, tell_failure))
         _write_report(config.report, report)
     except CfIndexError as error:
-        display.end()
         if display.fail(error):
             sys.exit(error.exit_code)
         raise

@@ -49,25 +49,23 @@ def note_site(config: Config) -> None:
 
     Not in the state: it is there when that is set aside, or is another policy's.
     """
-    places = sorted({*_known_sites(config), _place_of(config)})
-    path = config.state / _SITES
-    everything = _read_sites(path) | {_channel_of(config): places}
-    data = orjson.dumps(everything, option=orjson.OPT_INDENT_2 | orjson.OPT_SORT_KEYS)
-    if not path.is_file() or path.read_bytes() != data:
-        replace_file(path, data)
+    sites, known = _read_sites(config)
+    place = _place_of(config)
+    if place not in known:
+        sites[_channel_of(config)] = sorted({*known, place})
+        data = orjson.dumps(sites, option=orjson.OPT_INDENT_2 | orjson.OPT_SORT_KEYS)
+        replace_file(config.state / _SITES, data)
 
 
-def _known_sites(config: Config) -> set[str]:
-    places = _read_sites(config.state / _SITES).get(_channel_of(config))
-    return {str(place) for place in places} if isinstance(places, list) else set()
-
-
-def _read_sites(path: Path) -> dict[str, Any]:
+def _read_sites(config: Config) -> tuple[dict[str, Any], set[str]]:
+    """All that is remembered, and of it where this channel was."""
     try:
-        sites = orjson.loads(path.read_bytes())
+        sites = orjson.loads((config.state / _SITES).read_bytes())
     except (OSError, orjson.JSONDecodeError):
-        return {}
-    return sites if isinstance(sites, dict) else {}
+        sites = {}
+    sites = sites if isinstance(sites, dict) else {}
+    places = sites.get(_channel_of(config))
+    return sites, {str(place) for place in places} if isinstance(places, list) else set()
 
 
 def _channel_of(config: Config) -> str:
@@ -107,7 +105,7 @@ class Beginning:
             folder = Path(location).absolute()
             previous = load_previous(folder, foreign=folder != self.output)
             if previous.folder is None:
-                previous = _first(f"{folder}", is_channel=(folder / _ANY_CHANNEL).exists())
+                previous = _first(str(folder), is_channel=(folder / _ANY_CHANNEL).exists())
         self._refuse_another_channel(previous)
         return previous
 
@@ -119,7 +117,7 @@ class Beginning:
         location = self.config.previous
         if previous.folder is not None:
             return previous
-        known = _known_sites(self.config)
+        _, known = _read_sites(self.config)
         if location is None:
             # Whoever deletes an output may mean it; but what goes with it has to be said.
             gone = {_place_of(self.config)} & known

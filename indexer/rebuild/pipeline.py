@@ -207,10 +207,8 @@ class _Rebuild:
 
     def _refuse_if_all_denied(self, tallies: Mapping[str, Tally]) -> None:
         """Where not one repository of a subdir (or of those named) answers, none is absent."""
-        named = bool(self._config.packages)
-        for part in (
-            [tuple(tallies.values())] if named else [(tally,) for tally in tallies.values()]
-        ):
+        every = list(tallies.values())
+        for part in [every] if self._config.packages else [[tally] for tally in every]:
             asked = sum(tally.repositories for tally in part)
             if asked and sum(tally.denied for tally in part) == asked:
                 reason = next(text for tally in part for text in tally.passed_over)
@@ -271,14 +269,15 @@ class _Rebuild:
             and previous.snapshot.rendering == self._look.of_channel()
             and previous.looks_whole()
         )
+        in_place = previous.folder == output.folder
         report.outcome = "unchanged" if same_look and not changed else "published"
         if config.dry_run:
             report.outcome = f"dry run: would be {report.outcome}"
             return
-        if previous.folder != output.folder and report.outcome == "unchanged":
+        if report.outcome == "unchanged" and not in_place:
             report.notes.append(f"the output was made a copy of {config.previous}")
         with self._timed("writing"):
-            if previous.folder != output.folder or report.outcome == "published":
+            if report.outcome == "published" or not in_place:
                 self._write(output, previous, changed)
         if "checking" in report.durations:
             written = report.durations["writing"] - report.durations["checking"]

@@ -13,9 +13,9 @@ from indexer.rebuild.report import Report, SubdirReport, Waiting
 from indexer.rebuild.state import State, Told
 from indexer.render import history
 
-# Of each subdir: a first run of a large channel would name every file that it has.
-_MAX_CHANGES = 10_000
-_MAX_WAITING = 10_000
+# Changes and waiting artifacts of each subdir: a first run of a large channel would name every
+# file that it has.
+_MAX_NAMED = 10_000
 
 
 def tell(
@@ -40,16 +40,16 @@ def tell(
         for told in state.told(subdir):
             report.left_out += _faults(told)
             report.notes += [f"{_name(told)}: {note}" for note in told.notes]
-        if plan.count.total > _MAX_CHANGES or statuses.get("waiting", 0) > _MAX_WAITING:
+        waiting = report.subdirs[subdir].waiting
+        if max(plan.count.total, waiting) > _MAX_NAMED:
             report.notes.append(
-                f"{subdir}: of the {plan.count.total:,} changes and "
-                f"{statuses.get('waiting', 0):,} waiting artifacts the report names the first "
-                f"{_MAX_CHANGES:,} each, what is removed before all else"
+                f"{subdir}: of the {plan.count.total:,} changes and {waiting:,} waiting artifacts "
+                f"the report names the first {_MAX_NAMED:,} each, what is removed before all else"
             )
-        report.waiting += [_waiting(told) for told in state.waiting(subdir, _MAX_WAITING)]
+        report.waiting += [_waiting(told) for told in state.waiting(subdir, _MAX_NAMED)]
         report.left_out += _held(plan)
         report.left_out += _oversize(plan)
-        for _, change in plan.spool.changes(_MAX_CHANGES, first="removed"):
+        for _, change in plan.spool.changes(_MAX_NAMED, first="removed"):
             entry = {"kind": change.kind, "subdir": subdir, "file_name": change.file_name}
             report.changes.append(entry)
 
