@@ -215,7 +215,8 @@ class _Subdir:
                 self._where(shards.INDEX_NAME), f"is said to be that of {info['subdir']}"
             )
         form = _Form()
-        where = (f"{_shards_at(self._where(''), info)}{h}{shards.SUFFIX}" for h in hashes.values())
+        place = _shards_at(self._where(""), info)
+        where = (f"{place}{digest}{shards.SUFFIX}" for digest in hashes.values())
         contents = in_order(self._shard, where, jobs=_THREADS, abort=self._channel.close)
         self._progress.begin(f"Checking the shards of {self._subdir}", len(hashes))
         for (name, digest), result in zip(hashes.items(), contents, strict=True):

@@ -89,7 +89,8 @@ def plan_subdir(
     ]
     # Building upon files that aren't what they should be would carry the damage on.
     whole = previous.looks_whole()
-    if chosen and whole:
+    if chosen and whole and not previous.foreign:
+        # A foreign site was looked at as closely already.
         whole = previous.is_whole() and not previous.unsound_shards(thorough=True)
     summaries = _summaries(previous) if whole and not unsound else None
     plan = SubdirPlan(

@@ -159,13 +159,19 @@ class State:
 
     def look(self, place: Place, digest: Digest, now: int) -> None:
         """Remember that a tag leads (still, or again) to a manifest that is known."""
-        before = self._records_of(place)
         artifact, status = self._db.execute(
             "SELECT id, status FROM artifact"
             " WHERE subdir = ? AND repository = ? AND tag = ? AND digest = ?",
             (*_where(place), bytes.fromhex(digest.hex)),
         ).fetchone()
-        self._point(place, artifact, status, before, now)
+        still = self._db.execute(
+            "UPDATE tag SET checked = ?"
+            " WHERE subdir = ? AND repository = ? AND tag = ? AND artifact = ?",
+            (now, *_where(place), artifact),
+        )
+        # All that waits is looked at in every run: what stays as it is costs no more than that.
+        if not still.rowcount:
+            self._point(place, artifact, status, self._records_of(place), now)
 
     def _point(
         self, place: Place, artifact: int, status: Status, before: Mapping[str, Record], now: int
