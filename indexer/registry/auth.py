@@ -18,7 +18,9 @@ import orjson
 
 from indexer.errors import DeniedError, RegistryError
 from indexer.registry.base import Requests
-from indexer.registry.transport import Answer, Clock, Transport, origin_of
+from indexer.registry.exchange import Answer, Clock
+from indexer.registry.transport import Transport
+from indexer.registry.urls import origin_of
 
 # Registries that answer any anonymous token for public content (Homebrew relies on it for
 # GHCR); it saves a token exchange for each repository.

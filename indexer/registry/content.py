@@ -6,11 +6,15 @@ docker's schema 2 manifest and manifest list, which have the same fields.
 
 from __future__ import annotations
 
+import base64
+import binascii
 import hashlib
+import io
 import re
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
-from typing import Any
+from pathlib import Path
+from typing import Any, BinaryIO
 
 import orjson
 
@@ -64,17 +68,50 @@ class Digest:
 
 @dataclass(frozen=True, slots=True)
 class Descriptor:
-    """What a manifest says of one blob: where it is (digest), its size in bytes, and more."""
+    """What a manifest says of one blob: where it is (digest), its size in bytes, and more.
+
+    ``data`` is the blob itself where the descriptor holds it ("Embedded Content").
+    """
 
     media_type: str
     digest: Digest
     size: int
     annotations: Mapping[str, str] = field(default_factory=dict)
+    data: bytes | None = None
 
     @property
     def title(self) -> str | None:
         """The file name, by ``org.opencontainers.image.title``."""
         return self.annotations.get("org.opencontainers.image.title")
+
+
+def _nobody(position: int) -> None:
+    """Nobody wants to know."""
+
+
+@dataclass(frozen=True, slots=True)
+class Content:
+    """Bytes to be sent, which may be more than memory holds: ``open`` gives them from the start.
+
+    ``at`` is told how many of them have gone so far; from 0 on again at another try.
+    """
+
+    digest: Digest
+    size: int
+    open: Callable[[], BinaryIO]
+    at: Callable[[int], None] = _nobody
+
+    @classmethod
+    def of_bytes(cls, data: bytes) -> Content:
+        """What is in memory."""
+        return cls(Digest.of(data), len(data), lambda: io.BytesIO(data))
+
+    @classmethod
+    def of_file(
+        cls, path: Path, digest: Digest, size: int, at: Callable[[int], None] = _nobody
+    ) -> Content:
+        """What is in a file whose digest and size are known."""
+        return cls(digest, size, lambda: path.open("rb"), at)
 
 
 @dataclass(frozen=True, slots=True)
@@ -150,7 +187,21 @@ def parse_descriptor(value: object) -> Descriptor:
     if type(size) is not int or not 0 <= size < _MAX_SIZE:
         raise ContentError(f"a descriptor's size is {_short(size)}")
     digest = Digest.parse(value.get("digest"))
-    return Descriptor(media_type, digest, size, _annotations(value.get("annotations")))
+    data = _embedded(value.get("data"), digest, size)
+    return Descriptor(media_type, digest, size, _annotations(value.get("annotations")), data)
+
+
+def _embedded(value: object, digest: Digest, size: int) -> bytes | None:
+    """The decoded ``data`` of a descriptor (OCI image spec 1.1, "Embedded Content")."""
+    if value is None:
+        return None
+    try:
+        data = base64.b64decode(value, validate=True) if isinstance(value, str) else b""
+    except (binascii.Error, ValueError) as error:
+        raise ContentError(f"the data in a descriptor is not base64: {error}") from error
+    if len(data) != size or Digest.of(data) != digest:
+        raise ContentError(f"the data in a descriptor isn't what its digest {digest} says")
+    return data
 
 
 def _annotations(value: object) -> dict[str, str]:

@@ -13,8 +13,9 @@ import orjson
 
 from indexer.errors import ContentError, RegistryError, UnsupportedError
 from indexer.registry.base import Requests
+from indexer.registry.exchange import Answer
 from indexer.registry.links import next_page
-from indexer.registry.transport import Answer, Transport
+from indexer.registry.transport import Transport
 
 API = "https://api.github.com"
 TOKEN_VARIABLES = ("CF_INDEX_GITHUB_TOKEN", "GITHUB_TOKEN", "GH_TOKEN")

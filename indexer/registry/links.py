@@ -6,7 +6,8 @@ import re
 from urllib.parse import urljoin
 
 from indexer.errors import RegistryError
-from indexer.registry.transport import Answer, origin_of
+from indexer.registry.exchange import Answer
+from indexer.registry.urls import origin_of
 
 # requests' own parser cuts an address at a ";" within its brackets.
 _LINK = re.compile(r"""<([^>]*)>[^<]*?;\s*rel\s*=\s*["']?([^"';,<]*)""", re.IGNORECASE)

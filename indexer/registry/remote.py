@@ -24,8 +24,10 @@ from indexer.registry.content import (
     RawManifest,
     is_digest,
 )
+from indexer.registry.exchange import Answer
 from indexer.registry.links import next_page
-from indexer.registry.transport import Answer, Transport, origin_of
+from indexer.registry.transport import Transport
+from indexer.registry.urls import origin_of
 
 # One page: distribution refuses more than 1,000 names; tags are taken as they come.
 _PAGE = 1000

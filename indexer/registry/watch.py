@@ -108,18 +108,34 @@ class _Watched:
     """Makes a connection tell the watch what it waits on."""
 
     watch: ClassVar[Watch]
+    sock: Any
+
+    def connect(self) -> None:
+        """Connect, as the connection itself does."""
+        super().connect()  # type: ignore[misc]  # the class it is mixed into
+        self.watch.took(self.sock)
+
+    def request(self, *arguments: Any, **named: Any) -> None:
+        """Send a request with its body, as the connection itself does."""
+        if self.sock is not None:
+            self.watch.took(self.sock)
+        super().request(*arguments, **named)  # type: ignore[misc]
 
     def getresponse(self) -> Any:
         """Wait for the answer, as the connection itself does."""
         # The socket itself: a connection that won't be used again lets go of it.
-        self.watch.took(self.sock)  # type: ignore[attr-defined]  # the class it is mixed into
+        self.watch.took(self.sock)
         return super().getresponse()  # type: ignore[misc]
 
 
 class WatchedAdapter(requests.adapters.HTTPAdapter):
-    """requests' adapter, with connections that tell a watch when they are used."""
+    """requests' adapter, with connections that tell a watch when they are used.
 
-    def __init__(self, watch: Watch, **settings: Any) -> None:
+    ``block`` is how many bytes of a body are sent at a time.
+    """
+
+    def __init__(self, watch: Watch, *, block: int, **settings: Any) -> None:
+        self._block = block
         self._pools = {
             scheme: type("Pool", (pool,), {"ConnectionCls": _watched(pool.ConnectionCls, watch)})
             for scheme, pool in (
@@ -131,12 +147,12 @@ class WatchedAdapter(requests.adapters.HTTPAdapter):
 
     def init_poolmanager(self, *arguments: Any, **named: Any) -> None:
         """Make the pools, of our kind."""
-        super().init_poolmanager(*arguments, **named)
+        super().init_poolmanager(*arguments, blocksize=self._block, **named)
         self.poolmanager.pool_classes_by_scheme = self._pools
 
     def proxy_manager_for(self, proxy: str, **named: Any) -> Any:
         """The pools for a proxy, of our kind."""
-        manager = super().proxy_manager_for(proxy, **named)
+        manager = super().proxy_manager_for(proxy, blocksize=self._block, **named)
         manager.pool_classes_by_scheme = self._pools
         return manager
 

@@ -9,8 +9,9 @@ from typing import TYPE_CHECKING
 from hypothesis import HealthCheck, settings
 
 from indexer.registry.address import RegistryAddress
+from indexer.registry.exchange import Clock
 from indexer.registry.remote import RemoteRegistry
-from indexer.registry.transport import Clock, Transport
+from indexer.registry.transport import Transport
 
 if TYPE_CHECKING:
     from tests.support.fake_registry import FakeRegistry

@@ -13,10 +13,11 @@ from typing import TYPE_CHECKING
 import pytest
 
 from indexer.errors import ContentError, NotFoundError, RegistryError
+from indexer.registry import exchange as exchange_module
 from indexer.registry import remote as remote_module
-from indexer.registry import transport as transport_module
 from indexer.registry.content import Descriptor, Digest
-from indexer.registry.transport import ANSWER_TIMEOUT, DOWNLOAD_TIMEOUT, Clock, Transport
+from indexer.registry.exchange import ANSWER_TIMEOUT, DOWNLOAD_TIMEOUT, Clock
+from indexer.registry.transport import Transport
 from tests.registry.help import REPOSITORY, remote
 from tests.support import faults
 from tests.support.fake_registry import FakeRegistry
@@ -42,7 +43,7 @@ def racing(seconds_a_look: float) -> Transport:
 def test_a_server_that_hangs_is_given_up_and_asked_again(
     fake: FakeRegistry, transport: Transport, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(transport_module, "READ_TIMEOUT", 0.2)
+    monkeypatch.setattr(exchange_module, "READ_TIMEOUT", 0.2)
     fake.add_repository(REPOSITORY)
     fake.knobs.faults = [faults.hang(times=1)]
     assert remote(fake, transport).tags(REPOSITORY) == []
@@ -52,7 +53,7 @@ def test_a_server_that_hangs_is_given_up_and_asked_again(
 def test_a_server_that_always_hangs_is_named(
     fake: FakeRegistry, impatient: Transport, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(transport_module, "READ_TIMEOUT", 0.2)
+    monkeypatch.setattr(exchange_module, "READ_TIMEOUT", 0.2)
     fake.knobs.faults = [faults.hang()]
     with pytest.raises(RegistryError, match=f"{fake.address}.*no answer in time"):
         remote(fake, impatient).tags(REPOSITORY)

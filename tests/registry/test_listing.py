@@ -12,8 +12,8 @@ from hypothesis import strategies as st
 
 from indexer.errors import DeniedError, NotFoundError, RegistryError, UnsupportedError
 from indexer.registry import remote as remote_module
+from indexer.registry.exchange import Answer
 from indexer.registry.links import next_page
-from indexer.registry.transport import Answer
 from tests.registry.help import REPOSITORY, STEADY, remote
 from tests.support import faults
 

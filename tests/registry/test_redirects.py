@@ -10,7 +10,7 @@ import responses
 
 from indexer.errors import RegistryError
 from indexer.registry.content import Descriptor, Digest
-from indexer.registry.transport import origin_of
+from indexer.registry.urls import origin_of
 from tests.registry.help import REPOSITORY, basic, remote
 from tests.support import faults
 

@@ -13,7 +13,8 @@ import responses
 
 from indexer.errors import DeniedError, NotFoundError, RegistryError
 from indexer.registry.content import Descriptor, Digest
-from indexer.registry.transport import READ_TIMEOUT, RETRY_FOR, Clock, Transport
+from indexer.registry.exchange import READ_TIMEOUT, Clock
+from indexer.registry.transport import RETRY_FOR, Transport
 from tests.registry.help import REPOSITORY, VirtualTime, remote
 from tests.support import faults
 from tests.support.fake_registry import FakeRegistry

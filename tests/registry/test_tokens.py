@@ -13,8 +13,9 @@ from indexer.errors import DeniedError, NotFoundError, RegistryError
 from indexer.registry.address import RegistryAddress
 from indexer.registry.auth import Authorizer
 from indexer.registry.base import Requests
+from indexer.registry.exchange import Answer
 from indexer.registry.remote import RemoteRegistry
-from indexer.registry.transport import Answer, Transport
+from indexer.registry.transport import Transport
 from tests.registry.help import REPOSITORY, VirtualTime, basic, remote
 from tests.support import faults
 

@@ -11,7 +11,7 @@ from contextlib import closing, suppress
 import pytest
 
 from indexer.errors import RegistryError
-from indexer.registry import transport as transport_module
+from indexer.registry import exchange as exchange_module
 from indexer.registry import watch as watch_module
 from indexer.registry.transport import Transport
 
@@ -70,7 +70,7 @@ def dripping(request: pytest.FixtureRequest) -> Iterator[Dripping]:
 def test_answers_that_never_end_are_given_up(
     dripping: Dripping, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(transport_module, "ANSWER_TIMEOUT", 0.2)
+    monkeypatch.setattr(exchange_module, "ANSWER_TIMEOUT", 0.2)
     monkeypatch.setattr(watch_module, "_LOOK_EVERY", 0.05)
     with closing(Transport(retry_for=0)) as transport, pytest.raises(RegistryError):
         transport.request("GET", dripping.url, limit=10**6)

@@ -1,0 +1,28 @@
+"""Addresses: whose they are, what may be shown of them, and where a redirect may lead."""
+
+from __future__ import annotations
+
+from urllib.parse import urljoin, urlsplit
+
+
+def origin_of(url: str) -> tuple[str, str, int | None]:
+    """Scheme, host and port, by which credentials are kept to one server."""
+    parts = urlsplit(url)
+    port = parts.port or {"https": 443, "http": 80}.get(parts.scheme)
+    return parts.scheme, (parts.hostname or "").lower(), port
+
+
+def redirect_target(source: str, location: str) -> str | None:
+    """Where a redirect leads; None where it mustn't be followed, as from https to http."""
+    try:
+        target = urljoin(source, location)
+        scheme, host, _ = origin_of(target)
+    except ValueError:
+        return None
+    followed = scheme == "https" or (scheme == "http" == urlsplit(source).scheme)
+    return target if host and followed else None
+
+
+def shown(url: str) -> str:
+    """The address without its query, which may hold a signature."""
+    return url.partition("?")[0]
