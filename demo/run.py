@@ -18,6 +18,7 @@ from typing import TYPE_CHECKING, Any
 
 from demo.shelf import Shelved, shelf
 from indexer.registry.address import RegistryAddress
+from indexer.registry.content import Content
 from indexer.registry.layout import LayoutRegistry
 
 if TYPE_CHECKING:
@@ -74,7 +75,7 @@ def fill(registry: Path, shelved: Iterable[Shelved]) -> None:
         image = item.image
         repository = address.repository(CHANNEL, item.subdir, image.repository_name)
         for data in image.blobs.values():
-            layouts.put_blob(repository, data)
+            layouts.put_blob(repository, Content.of_bytes(data))
         layouts.put_manifest(repository, image.tag, image.manifest, image.media_type)
 
 

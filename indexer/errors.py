@@ -40,6 +40,14 @@ class DeniedError(RegistryError):
     """The registry refuses; some (GHCR) also answer so for what doesn't exist."""
 
 
+class RefusedError(RegistryError):
+    """The registry answers this one request with any other no."""
+
+
+class ConflictError(RegistryError):
+    """A tag leads elsewhere by now: somebody else wrote it meanwhile."""
+
+
 class UnsupportedError(RegistryError):
     """The registry lacks this part of the API, such as the catalog."""
 

@@ -18,7 +18,7 @@ ALLOWED: dict[str, set[str]] = {
     "parallel": set(),
     "progress": set(),
     "files": {"errors"},
-    "registry": {"errors"},
+    "registry": {"errors", "files"},
     "channel": {"errors", "registry.content"},
     "config": {"errors", "channel", "registry.address"},
     "render": {"errors", "channel"},

@@ -82,15 +82,13 @@ _SEPARATOR = re.compile(r"[._]")
 
 
 @dataclass(frozen=True, slots=True)
-class IndexJson:
-    """A checked index.json. ``fields`` is what a record takes over, without what is OWNED."""
+class Identity:
+    """What an index.json says its package is; ``subdir`` is None where it doesn't say."""
 
     name: str
     version: str
     build: str
     subdir: str | None
-    fields: Mapping[str, Any]
-    dropped: tuple[str, ...] = ()
 
     @property
     def stem(self) -> str:
@@ -98,20 +96,26 @@ class IndexJson:
         return f"{self.name}-{self.version}-{self.build}"
 
 
+@dataclass(frozen=True, slots=True)
+class IndexJson(Identity):
+    """A checked index.json. ``fields`` is what a record takes over, without what is OWNED."""
+
+    fields: Mapping[str, Any]
+    dropped: tuple[str, ...] = ()
+
+
+def parse_identity(data: bytes) -> Identity:
+    """What a package is, by an index.json that need not be fit for an index otherwise.
+
+    Raises ContentError with the first reason against it.
+    """
+    return _identity(_load(data))
+
+
 def parse_index_json(data: bytes) -> IndexJson:
     """Read and check index.json. Raises ContentError with the first reason against it."""
-    if len(data) > MAX_BYTES:
-        raise ContentError(f"index.json has {len(data)} bytes (at most {MAX_BYTES})")
-    try:
-        document = orjson.loads(data)
-    except orjson.JSONDecodeError as error:
-        raise ContentError(f"index.json is not JSON: {error}") from error
-    if not isinstance(document, dict):
-        raise ContentError("index.json is not a JSON object")
-    _check_value(document, "index.json", 1)
-    name = _matching(document, "name", _NAME)
-    version = _version(document)
-    build = _matching(document, "build", _BUILD)
+    document = _load(data)
+    identity = _identity(document)
     _check_build_number(document)
     for key, types in _FIELDS.items():
         if key in document:
@@ -129,7 +133,34 @@ def parse_index_json(data: bytes) -> IndexJson:
         del fields["features"]
     fields.setdefault("depends", [])
     dropped = tuple(sorted(OWNED & document.keys()))
-    return IndexJson(name, version, build, document.get("subdir"), fields, dropped)
+    return IndexJson(
+        identity.name, identity.version, identity.build, identity.subdir, fields, dropped
+    )
+
+
+def _load(data: bytes) -> dict[str, Any]:
+    if len(data) > MAX_BYTES:
+        raise ContentError(f"index.json has {len(data)} bytes (at most {MAX_BYTES})")
+    try:
+        document = orjson.loads(data)
+    except orjson.JSONDecodeError as error:
+        raise ContentError(f"index.json is not JSON: {error}") from error
+    if not isinstance(document, dict):
+        raise ContentError("index.json is not a JSON object")
+    _check_value(document, "index.json", 1)
+    return document
+
+
+def _identity(document: dict[str, Any]) -> Identity:
+    name = _matching(document, "name", _NAME)
+    version = _version(document)
+    build = _matching(document, "build", _BUILD)
+    if "subdir" in document:
+        subdir = document["subdir"]
+        _check_type(subdir, _FIELDS["subdir"], "subdir")
+        if not SUBDIR.fullmatch(subdir):
+            raise ContentError(f"index.json's subdir {subdir[:80]!r} isn't one by CEP 26")
+    return Identity(name, version, build, document.get("subdir"))
 
 
 def _check_value(value: object, where: str, depth: int) -> None:
@@ -201,8 +232,6 @@ def _check_build_number(document: Mapping[str, Any]) -> None:
 
 
 def _check_values(document: Mapping[str, Any]) -> None:
-    if "subdir" in document and not SUBDIR.fullmatch(document["subdir"]):
-        raise ContentError(f"index.json's subdir {document['subdir'][:80]!r} isn't one by CEP 26")
     if "timestamp" in document and not 0 <= document["timestamp"] < _TIMESTAMP_LIMIT:
         raise ContentError("index.json's timestamp is out of range")
     if document.get("package_type") not in _PACKAGE_TYPES:

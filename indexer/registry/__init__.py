@@ -1,4 +1,4 @@
-"""Reading OCI registries: one protocol, two backends. Nothing else speaks HTTP."""
+"""Reading and writing OCI registries: one protocol, two backends. Nothing else speaks HTTP."""
 
 from __future__ import annotations
 
@@ -12,8 +12,14 @@ from indexer.registry.transport import Transport
 __all__ = ["Registry", "RegistryAddress", "Transport", "open_registry"]
 
 
-def open_registry(address: RegistryAddress, transport: Transport) -> Registry:
-    """The backend for an address; asks nothing of it yet. Raises ConfigError."""
+def open_registry(
+    address: RegistryAddress, transport: Transport, *, writing: bool = False
+) -> Registry:
+    """The backend for an address; asks nothing of it yet. Raises ConfigError.
+
+    ``writing``: whoever means to write asks for the right to do so from the beginning.
+    """
     if address.scheme == "ocidir":
         return LayoutRegistry(address)
-    return RemoteRegistry(address, transport, basic=find_basic(address.host))
+    basic = find_basic(address.host)
+    return RemoteRegistry(address, transport, basic=basic, writing=writing)

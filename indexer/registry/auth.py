@@ -26,6 +26,8 @@ from indexer.registry.urls import origin_of
 # GHCR); it saves a token exchange for each repository.
 _ANONYMOUS_TOKENS = {"ghcr.io": "QQ=="}
 
+HOW_TO_LOG_IN = "Log in with docker login, or set ORAS_USER and ORAS_PASS."
+
 # Where a token says nothing of its life, the specification gives it 60 seconds.
 _DEFAULT_LIFE = 60.0
 _MARGIN = 10.0
@@ -62,7 +64,10 @@ class Authorizer:
         self._anonymous = None if basic else _ANONYMOUS_TOKENS.get(host)
 
     def header(self, scope: str) -> str | None:
-        """What to send for this scope, as far as the registry has said what it wants."""
+        """What to send for this scope, as far as the registry has said what it wants.
+
+        Several scopes in one are separated by spaces.
+        """
         if self._wants_basic and self._basic:
             return f"Basic {self._basic}"
         with self._lock:
@@ -71,7 +76,8 @@ class Authorizer:
             return f"Bearer {token.value}"
         if realm is not None:
             return f"Bearer {self._exchange(scope, realm)}"
-        return f"Bearer {self._anonymous}" if self._anonymous else None
+        # It opens what is public, and writing never is.
+        return f"Bearer {self._anonymous}" if self._anonymous and "push" not in scope else None
 
     def answer(self, challenged: Answer, scope: str, *, sent: str | None = None) -> bool:
         """Take in a 401 to a request with ``sent`` as its Authorization.
@@ -107,7 +113,8 @@ class Authorizer:
 
     def _exchange(self, scope: str, realm: tuple[str, str | None]) -> str:
         address, service = realm
-        query = {"scope": scope} | ({"service": service} if service else {})
+        query = [("scope", one) for one in scope.split()]
+        query += [("service", service)] if service else []
         url = address + ("&" if "?" in address else "?") + urlencode(query)
         headers = {"Authorization": f"Basic {self._basic}"} if self._basic else {}
         self._requests.add("tokens")
@@ -126,6 +133,7 @@ class Authorizer:
     def _refused(self, status: int, address: str, scope: str) -> None:
         known = "the credentials were" if self._basic else "no credentials are known, and that was"
         text = f"{address} gives no token for {scope}: {known} answered with {status}."
+        text += "" if self._basic else f" {HOW_TO_LOG_IN}"
         # A 404 here is a token service that is gone, never an absent repository: absent
         # repositories are passed over, and with all of them the channel would end up empty.
         raise DeniedError(text) if status in {400, 401, 403} else RegistryError(text)

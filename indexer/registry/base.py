@@ -5,10 +5,10 @@ from __future__ import annotations
 import threading
 from collections import Counter
 from collections.abc import Iterable
-from typing import Protocol
+from typing import IO, Literal, Protocol
 
 from indexer.registry.address import RegistryAddress
-from indexer.registry.content import Descriptor, Digest, RawManifest
+from indexer.registry.content import Content, Descriptor, Digest, RawManifest
 
 
 class Requests:
@@ -31,11 +31,18 @@ class Requests:
             return dict(sorted(self._counts.items()))
 
 
+# How a blob came to be where it is wanted: it was there, was mounted, or its bytes were sent.
+How = Literal["there", "mounted", "sent"]
+# What a tag leads to before it is written: a manifest, nothing, or whatever it may be.
+Replaced = Digest | Literal["anything"] | None
+
+
 class Registry(Protocol):
-    """A registry, read: whoever fetches gets bytes that are already checked.
+    """A registry: whoever fetches gets bytes that are already checked.
 
     Every method may be called from several threads. Each raises RegistryError where the
-    registry doesn't answer to the end, NotFoundError or DeniedError where it says no.
+    registry doesn't answer to the end, NotFoundError, DeniedError or RefusedError where it
+    says no.
     """
 
     @property
@@ -66,4 +73,42 @@ class Registry(Protocol):
 
     def has_blob(self, repository: str, digest: Digest) -> bool:
         """Whether the blob is there."""
+        ...
+
+    def download(self, repository: str, descriptor: Descriptor, file: IO[bytes]) -> None:
+        """Write a blob into a file, open for reading and writing; go on after what it holds.
+
+        Raises ContentError where digest or size differ; the file is empty then.
+        """
+        ...
+
+    def put_blob(self, repository: str, content: Content, mount_from: str | None = None) -> How:
+        """See to it that a blob is there, at best from another repository of this registry.
+
+        Raises ContentError where the bytes aren't those of the digest.
+        """
+        ...
+
+    def put_manifest(
+        self,
+        repository: str,
+        reference: str,
+        body: bytes,
+        media_type: str,
+        *,
+        replaces: Replaced = "anything",
+    ) -> Digest:
+        """Store a manifest under a tag or its digest. All that it names must be there.
+
+        Raises ConflictError where the tag leads to something else than ``replaces`` (None:
+        to nothing). HTTP has no way to make this certain: there, whoever writes in the moment
+        between looking and writing is overwritten.
+        """
+        ...
+
+    def delete_manifest(self, repository: str, digest: Digest) -> None:
+        """Take a manifest out, and with it every tag that leads to it.
+
+        Raises UnsupportedError where the registry doesn't do it; none there is no error.
+        """
         ...

@@ -101,6 +101,13 @@ class Content:
     open: Callable[[], BinaryIO]
     at: Callable[[int], None] = _nobody
 
+    def opened(self) -> BinaryIO:
+        """The bytes from the start. Raises ContentError where they can't be had."""
+        try:
+            return self.open()
+        except OSError as error:
+            raise ContentError(f"it can't be read: {error.strerror}") from error
+
     @classmethod
     def of_bytes(cls, data: bytes) -> Content:
         """What is in memory."""

@@ -177,7 +177,7 @@ class Exchange:
         try:
             if question.body is None or not question.body.size:
                 return self._exchange(question, url, headers, None)
-            with _opened(question.body) as file:
+            with question.body.opened() as file:
                 return self._exchange(question, url, headers, _Body(question.body, file))
         except BROKEN as error:
             if not _is_about_certificates(error):
@@ -267,13 +267,6 @@ class Exchange:
                 raise ContentError(f"{shown(response.url)} sent more than {limit} bytes")
             if self._clock.now() > deadline:
                 raise requests.exceptions.ReadTimeout("the answer doesn't end")
-
-
-def _opened(content: Content) -> BinaryIO:
-    try:
-        return content.open()
-    except OSError as error:
-        raise ContentError(f"it can't be read: {error.strerror}") from error
 
 
 def innermost(error: BaseException) -> str:

@@ -4,24 +4,28 @@ from __future__ import annotations
 
 import contextlib
 import fcntl
+import hashlib
 import os
 import stat
 import tempfile
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
-from typing import Any
+from typing import IO, Any, BinaryIO
 
 import orjson
 
-from indexer.errors import ContentError, NotFoundError, RegistryError
-from indexer.registry.address import RegistryAddress, is_repository
-from indexer.registry.base import Requests
+from indexer.errors import ConflictError, ContentError, NotFoundError, RegistryError
+from indexer.files import size_of
+from indexer.registry.address import RegistryAddress, is_repository, is_tag
+from indexer.registry.base import How, Replaced, Requests
 from indexer.registry.content import (
     MAX_MANIFEST,
     OCI_INDEX,
+    Content,
     Descriptor,
     Digest,
     RawManifest,
+    is_digest,
     parse_descriptor,
 )
 
@@ -91,41 +95,119 @@ class LayoutRegistry:
         self.requests.add("blob checks")
         return self._blob_path(repository, digest).is_file()
 
-    def put_blob(self, repository: str, data: bytes) -> Digest:
-        """Store bytes under their digest; does nothing where they are there already."""
-        folder = self._folder(repository)
-        digest = Digest.of(data)
-        path = self._blob_path(repository, digest)
-        if not path.exists():
-            path.parent.mkdir(parents=True, exist_ok=True)
-            _write_whole(path, data)
-        marker = folder / "oci-layout"
-        if not marker.exists():
-            _write_whole(marker, b'{"imageLayoutVersion":"1.0.0"}')
-        return digest
+    def download(self, repository: str, descriptor: Descriptor, file: IO[bytes]) -> None:
+        """A blob into a file, checked against its descriptor."""
+        self.requests.add("blobs")
+        file.seek(0)
+        file.truncate()
+        path = self._blob_path(repository, descriptor.digest)
+        try:
+            with _open_file(path) as source:
+                size, digest = _copy(source, file, descriptor.size)
+        except FileNotFoundError as error:
+            raise NotFoundError(f"{path} is missing.") from error
+        except OSError as error:
+            raise RegistryError(f"{path} can't be copied: {error.strerror}.") from error
+        if (size, digest) != (descriptor.size, descriptor.digest):
+            file.truncate(0)
+            raise ContentError(f"the bytes of blob {descriptor.digest} don't have its digest")
 
-    def put_manifest(self, repository: str, tag: str, body: bytes, media_type: str) -> Digest:
-        """Store a manifest and point ``tag`` at it; two writers don't lose each other's tags."""
-        digest = self.put_blob(repository, body)
+    def put_blob(self, repository: str, content: Content, mount_from: str | None = None) -> How:
+        """Store bytes under their digest, unless they are there already."""
+        self.requests.add("uploads")
+        path = self._blob_path(repository, content.digest)
+        with self._explained(repository):
+            if size_of(path) == content.size:
+                return "there"
+            path.parent.mkdir(parents=True, exist_ok=True)
+            self._mark(repository)
+            if mount_from is not None and self._is_linked(path, content, mount_from):
+                return "mounted"
+            # Named after the blob: what a killed run leaves behind, the next one overwrites.
+            scratch = path.with_name(f".{path.name}.part")
+            with _exclusive(scratch) as part:
+                if size_of(path) == content.size:
+                    return "there"
+                _store(content, part)
+                scratch.replace(path)
+        return "sent"
+
+    def put_manifest(
+        self,
+        repository: str,
+        reference: str,
+        body: bytes,
+        media_type: str,
+        *,
+        replaces: Replaced = "anything",
+    ) -> Digest:
+        """Store a manifest and point a tag at it; two writers don't lose each other's tags."""
+        content = Content.of_bytes(body)
+        self.put_blob(repository, content)
+        if is_digest(reference):
+            return content.digest
+        if not is_tag(reference):
+            raise ContentError(f"{reference[:200]!r} can't be a tag")
         entry: dict[str, Any] = {
             "mediaType": media_type,
-            "digest": str(digest),
+            "digest": str(content.digest),
             "size": len(body),
-            "annotations": {_REF_NAME: tag},
+            "annotations": {_REF_NAME: reference},
         }
-        with self._writing(repository):
-            entries = [item for item in self._entries(repository) if _ref_name(item) != tag]
-            entries.append(entry)
-            entries.sort(key=lambda item: str(_ref_name(item)))
-            document = {"schemaVersion": 2, "mediaType": OCI_INDEX, "manifests": entries}
-            _write_whole(self._folder(repository) / "index.json", orjson.dumps(document))
-        return digest
+        with self._writing(repository) as entries:
+            others = [item for item in entries if _ref_name(item) != reference]
+            found = next((i.get("digest") for i in entries if _ref_name(i) == reference), None)
+            if replaces != "anything" and found not in {
+                str(content.digest),
+                None if replaces is None else str(replaces),
+            }:
+                raise ConflictError(
+                    f"{repository}:{reference} leads to {found or 'nothing'} by now; "
+                    "somebody else has written it meanwhile."
+                )
+            entries[:] = [*others, entry]
+        return content.digest
+
+    def delete_manifest(self, repository: str, digest: Digest) -> None:
+        """Take out every tag that leads to it; its bytes stay, as another may need them."""
+        self.requests.add("deletions")
+        if not self._folder(repository).is_dir():
+            return
+        with self._writing(repository) as entries:
+            entries[:] = [item for item in entries if item.get("digest") != str(digest)]
 
     @contextlib.contextmanager
-    def _writing(self, repository: str) -> Iterator[None]:
-        with (self._folder(repository) / ".lock").open("w") as lock:
-            fcntl.flock(lock, fcntl.LOCK_EX)
+    def _writing(self, repository: str) -> Iterator[list[dict[str, Any]]]:
+        """The entries of index.json, to be changed; nobody else writes meanwhile."""
+        folder = self._folder(repository)
+        with self._explained(repository), _exclusive(folder / ".lock"):
+            entries = self._entries(repository)
+            yield entries
+            entries.sort(key=lambda item: str(_ref_name(item)))
+            document = {"schemaVersion": 2, "mediaType": OCI_INDEX, "manifests": entries}
+            _write_whole(folder / "index.json", orjson.dumps(document))
+
+    @contextlib.contextmanager
+    def _explained(self, repository: str) -> Iterator[None]:
+        try:
             yield
+        except OSError as error:
+            folder = self._folder(repository)
+            raise RegistryError(f"{folder} can't be written: {error.strerror}.") from error
+
+    def _mark(self, repository: str) -> None:
+        marker = self._folder(repository) / "oci-layout"
+        if not marker.exists():
+            _write_whole(marker, b'{"imageLayoutVersion":"1.0.0"}')
+
+    def _is_linked(self, path: Path, content: Content, source: str) -> bool:
+        """Whether the blob could be taken from another layout without a copy."""
+        other = self._blob_path(source, content.digest)
+        if size_of(other) != content.size:
+            return False
+        with contextlib.suppress(OSError):
+            path.hardlink_to(other)
+        return size_of(path) == content.size
 
     def _folder(self, repository: str) -> Path:
         if not is_repository(repository):
@@ -193,6 +275,47 @@ class LayoutRegistry:
         return found
 
 
+@contextlib.contextmanager
+def _exclusive(path: Path) -> Iterator[BinaryIO]:
+    """A file of one's own, for as long as it takes; others wait."""
+    flags = os.O_RDWR | os.O_CREAT | os.O_NOFOLLOW | os.O_CLOEXEC
+    with os.fdopen(os.open(path, flags, 0o644), "r+b") as file:
+        fcntl.flock(file, fcntl.LOCK_EX)
+        yield file
+
+
+def _store(content: Content, part: BinaryIO) -> None:
+    """Write a blob, or nothing of it. Raises ContentError where it isn't what its digest says."""
+    part.truncate(0)
+    content.at(0)
+    with content.opened() as source:
+        size, digest = _copy(source, part, content.size, content.at)
+    part.flush()
+    if (size, digest) != (content.size, content.digest):
+        part.truncate(0)
+        raise ContentError(f"its bytes are not those of {content.digest}")
+
+
+def _copy(
+    source: IO[bytes], target: IO[bytes], limit: int, at: Callable[[int], None] = lambda _: None
+) -> tuple[int, Digest]:
+    """Copy a stream of not much more than ``limit`` bytes; its size and digest."""
+    hasher, size = hashlib.sha256(), 0
+    while size <= limit and (chunk := source.read(1 << 20)):
+        target.write(chunk)
+        hasher.update(chunk)
+        size += len(chunk)
+        at(size)
+    return size, Digest(hasher.hexdigest())
+
+
+def _open_file(path: Path) -> BinaryIO:
+    # A pipe in its place would be read for ever.
+    if not stat.S_ISREG(path.stat().st_mode):
+        raise ContentError(f"{path} is not a file")
+    return path.open("rb")
+
+
 def _ref_name(item: dict[str, Any]) -> str | None:
     annotations = item.get("annotations")
     name = annotations.get(_REF_NAME) if isinstance(annotations, dict) else None
@@ -205,10 +328,7 @@ def _unreadable(error: OSError) -> None:
 
 def _read_file(path: Path, limit: int) -> bytes | None:
     try:
-        # A pipe in its place would be read for ever.
-        if not stat.S_ISREG(path.stat().st_mode):
-            raise ContentError(f"{path} is not a file")
-        with path.open("rb") as file:
+        with _open_file(path) as file:
             data = file.read(limit + 1)
     except FileNotFoundError:
         return None

@@ -2,23 +2,29 @@
 
 from __future__ import annotations
 
+import hashlib
 from collections.abc import Iterator
+from typing import IO, NoReturn
+from urllib.parse import quote, urljoin, urlsplit
 
 import orjson
 
 from indexer.errors import (
+    ConflictError,
     ContentError,
     DeniedError,
     NotFoundError,
+    RefusedError,
     RegistryError,
     UnsupportedError,
 )
 from indexer.registry.address import RegistryAddress, is_repository, is_tag
-from indexer.registry.auth import Authorizer
-from indexer.registry.base import Requests
+from indexer.registry.auth import HOW_TO_LOG_IN, Authorizer
+from indexer.registry.base import How, Replaced, Requests
 from indexer.registry.content import (
     MANIFEST_TYPES,
     MAX_MANIFEST,
+    Content,
     Descriptor,
     Digest,
     RawManifest,
@@ -26,7 +32,7 @@ from indexer.registry.content import (
 )
 from indexer.registry.exchange import Answer
 from indexer.registry.links import next_page
-from indexer.registry.transport import Transport
+from indexer.registry.transport import PassingError, Transport
 from indexer.registry.urls import origin_of
 
 # One page: distribution refuses more than 1,000 names; tags are taken as they come.
@@ -34,14 +40,23 @@ _PAGE = 1000
 _MAX_PAGE = 64 * 1024 * 1024
 _MAX_PAGES = 100_000
 _MAX_ERROR = 64 * 1024
+# A large blob may take longer than the retry time, and deserves more than one try.
+_TRIES = 5
 
 
 class RemoteRegistry:
-    """A registry behind ``oci://`` or ``oci+http://``, read by many threads at once."""
+    """A registry behind ``oci://`` or ``oci+http://``, used by many threads at once."""
 
     def __init__(
-        self, address: RegistryAddress, transport: Transport, *, basic: str | None = None
+        self,
+        address: RegistryAddress,
+        transport: Transport,
+        *,
+        basic: str | None = None,
+        writing: bool = False,
     ) -> None:
+        self._rights = "pull,push" if writing else "pull"
+        self._is_known = basic is not None
         self.address = address
         self.requests = Requests()
         self._transport = transport
@@ -53,7 +68,7 @@ class RemoteRegistry:
         try:
             for page in self._pages("catalog", url, "registry:catalog:*"):
                 yield from _strings(page, "repositories", url)
-        except (NotFoundError, DeniedError, _RefusedError) as error:
+        except (NotFoundError, DeniedError, RefusedError) as error:
             raise UnsupportedError(
                 f"{self.address.origin} lists no repositories: {error}"
             ) from error
@@ -62,7 +77,7 @@ class RemoteRegistry:
         """Every tag, by ``/v2/<name>/tags/list`` and the pages its Link leads to."""
         tags: list[str] = []
         url = self._url(repository, "tags/list")
-        for page in self._pages("tags", url, _pull(repository)):
+        for page in self._pages("tags", url, self._scope(repository)):
             tags += _strings(page, "tags", url)
         return list(dict.fromkeys(tags))
 
@@ -83,18 +98,147 @@ class RemoteRegistry:
     def has_blob(self, repository: str, digest: Digest) -> bool:
         """Whether HEAD finds the blob."""
         url = self._url(repository, f"blobs/{digest}")
-        answer = self._ask("HEAD", "blob checks", url, _pull(repository), {}, _MAX_ERROR)
+        answer = self._ask("HEAD", "blob checks", url, self._scope(repository), {}, _MAX_ERROR)
         if answer.status == 404:
             return False
         self._expect_ok(answer)
         return True
+
+    def download(self, repository: str, descriptor: Descriptor, file: IO[bytes]) -> None:
+        """A blob into a file; what the file holds already isn't asked for again."""
+        try:
+            self._download(repository, descriptor, file)
+        except ContentError:
+            file.truncate(0)
+            try:
+                self._download(repository, descriptor, file)
+            except ContentError:
+                file.truncate(0)
+                raise
+
+    def put_blob(self, repository: str, content: Content, mount_from: str | None = None) -> How:
+        """Ask for it by HEAD; mount it; or send it by POST and PUT."""
+        url = self._url(repository, f"blobs/{content.digest}")
+        return self._transport.retry(
+            f"PUT {url}", lambda: self._put_blob(repository, content, mount_from), tries=_TRIES
+        )
+
+    def put_manifest(
+        self,
+        repository: str,
+        reference: str,
+        body: bytes,
+        media_type: str,
+        *,
+        replaces: Replaced = "anything",
+    ) -> Digest:
+        """Put it, after looking at what the tag leads to."""
+        if not is_tag(reference) and not is_digest(reference):
+            raise ContentError(f"{reference[:200]!r} can't be a tag or a digest")
+        content = Content.of_bytes(body)
+        if replaces != "anything":
+            self._expect(repository, reference, {replaces, content.digest})
+        url = self._url(repository, f"manifests/{reference}")
+        headers = {"Content-Type": media_type}
+        scope = self._scope(repository)
+        answer = self._ask("PUT", "pushed manifests", url, scope, headers, _MAX_ERROR, body=content)
+        if answer.status not in {200, 201, 202}:
+            self._refuse(answer)
+        return content.digest
+
+    def delete_manifest(self, repository: str, digest: Digest) -> None:
+        """Delete it by its digest."""
+        url = self._url(repository, f"manifests/{digest}")
+        scope = _scope(repository, "pull,delete")
+        answer = self._ask("DELETE", "deletions", url, scope, {}, _MAX_ERROR)
+        if answer.status in {400, 405, 501}:
+            raise UnsupportedError(f"{url} can't be deleted there (answered {answer.status}).")
+        if answer.status not in {200, 202, 204, 404, 410}:
+            self._refuse(answer)
+
+    def _scope(self, repository: str) -> str:
+        return _scope(repository, self._rights)
+
+    def _expect(self, repository: str, reference: str, allowed: set[Digest | None]) -> None:
+        try:
+            found = self._manifest(repository, reference).digest
+        except NotFoundError:
+            found = None
+        if found not in allowed:
+            raise ConflictError(
+                f"{repository}:{reference} leads to {found or 'nothing'} by now; "
+                "somebody else has written it meanwhile."
+            )
+
+    def _download(self, repository: str, descriptor: Descriptor, file: IO[bytes]) -> None:
+        if file.seek(0, 2) > descriptor.size:
+            file.truncate(0)
+        if file.seek(0, 2) < descriptor.size:
+            url = self._url(repository, f"blobs/{descriptor.digest}")
+            scope, size = self._scope(repository), descriptor.size
+            answer = self._ask("GET", "blobs", url, scope, {}, size, sink=file)
+            if answer.status != 206:
+                self._expect_ok(answer)
+        if file.seek(0, 2) != descriptor.size or not _has_digest(file, descriptor.digest):
+            raise ContentError(f"the bytes of blob {descriptor.digest} don't have its digest")
+
+    def _put_blob(self, repository: str, content: Content, mount_from: str | None) -> How:
+        # Asked at each try: the answer to a PUT may have been lost, and not the bytes.
+        if self.has_blob(repository, content.digest):
+            return "there"
+        if mount_from is not None and self._is_mounted(repository, content.digest, mount_from):
+            return "mounted"
+        url, scope = self._url(repository, "blobs/uploads/"), self._scope(repository)
+        started = self._ask("POST", "uploads", url, scope, {}, _MAX_ERROR, once=True)
+        if started.status != 202:
+            self._refuse(started)
+        target = _with_query(self._location(started), f"digest={quote(str(content.digest))}")
+        headers = {"Content-Type": "application/octet-stream"}
+        answer = self._ask(
+            "PUT", "uploads", target, scope, headers, _MAX_ERROR, body=content, once=True
+        )
+        if answer.status in {404, 416}:
+            # Another server of the same registry, which doesn't know of the POST; or one that
+            # kept a part of an upload that broke off.
+            raise PassingError(f"answered {answer.status} to an upload", answered=True)
+        if answer.status not in {200, 201, 204}:
+            self._refuse(answer)
+        return "sent"
+
+    def _is_mounted(self, repository: str, digest: Digest, source: str) -> bool:
+        """Whether the registry took the blob over; an upload that it began instead is left."""
+        query = f"mount={quote(str(digest))}&from={quote(source, safe='')}"
+        url = _with_query(self._url(repository, "blobs/uploads/"), query)
+        scope = f"{self._scope(repository)} {_scope(source, 'pull')}"
+        try:
+            answer = self._ask("POST", "mounts", url, scope, {}, _MAX_ERROR, once=True)
+        except DeniedError:
+            return False
+        return answer.status == 201
+
+    def _location(self, answer: Answer) -> str:
+        """Where an upload goes on: relative or absolute, with or without a query."""
+        text = answer.headers.get("Location", "")
+        try:
+            target = urlsplit(urljoin(answer.url, text))
+            asked = urlsplit(answer.url)
+            if (target.scheme, target.hostname) == ("http", asked.hostname):
+                # Behind a proxy that does TLS for it, a registry may not know of it.
+                target = target._replace(scheme=asked.scheme, netloc=asked.netloc)
+            is_safe = target.scheme == "https" or target.scheme == asked.scheme == "http"
+        except ValueError:
+            is_safe = False
+        if not text or not is_safe or not target.hostname:
+            raise RefusedError(f"{self.address.origin} began an upload that leads nowhere.")
+        return target.geturl()
 
     def _manifest(self, repository: str, reference: str) -> RawManifest:
         if not is_tag(reference) and not is_digest(reference):
             raise NotFoundError(f"{reference[:200]!r} can't be a tag or a digest.")
         url = self._url(repository, f"manifests/{reference}")
         accept = {"Accept": ", ".join(MANIFEST_TYPES)}
-        answer = self._ask("GET", "manifests", url, _pull(repository), accept, MAX_MANIFEST)
+        scope = self._scope(repository)
+        answer = self._ask("GET", "manifests", url, scope, accept, MAX_MANIFEST)
         self._expect_ok(answer)
         media_type = answer.headers.get("Content-Type", "").partition(";")[0].strip()
         raw = RawManifest(answer.body, media_type)
@@ -108,7 +252,7 @@ class RemoteRegistry:
 
     def _blob(self, repository: str, descriptor: Descriptor) -> bytes:
         url = self._url(repository, f"blobs/{descriptor.digest}")
-        answer = self._ask("GET", "blobs", url, _pull(repository), {}, descriptor.size)
+        answer = self._ask("GET", "blobs", url, self._scope(repository), {}, descriptor.size)
         self._expect_ok(answer)
         if len(answer.body) != descriptor.size or Digest.of(answer.body) != descriptor.digest:
             raise ContentError(f"the bytes of blob {descriptor.digest} don't have its digest")
@@ -134,7 +278,7 @@ class RemoteRegistry:
                 self._expect_ok(answer)
             except ContentError as error:
                 raise RegistryError(f"{error}: too much for one page of a listing.") from error
-            except (NotFoundError, DeniedError, _RefusedError) as error:
+            except (NotFoundError, DeniedError, RefusedError) as error:
                 if next_url == url:
                     raise
                 # Not "absent", which may be passed over: the listing broke off.
@@ -143,39 +287,78 @@ class RemoteRegistry:
             next_url = next_page(answer, next_url)
 
     def _ask(
-        self, method: str, kind: str, url: str, scope: str, headers: dict[str, str], limit: int
+        self,
+        method: str,
+        kind: str,
+        url: str,
+        scope: str,
+        headers: dict[str, str],
+        limit: int,
+        *,
+        sink: IO[bytes] | None = None,
+        body: Content | None = None,
+        once: bool = False,
     ) -> Answer:
         for _ in range(2):
-            authorization = self._auth.header(scope)
+            # Whoever a redirect or an upload's Location leads to has no claim to our credentials.
+            is_ours = origin_of(url) == origin_of(self.address.origin)
+            authorization = self._auth.header(scope) if is_ours else None
             extra = {"Authorization": authorization} if authorization else {}
             self.requests.add(kind)
-            answer = self._transport.request(method, url, headers=headers | extra, limit=limit)
-            if answer.status != 401 or origin_of(answer.url) != origin_of(url):
-                # Whoever a redirect leads to has no claim to our credentials.
+            extra |= headers
+            if once:
+                answer = self._transport.once(method, url, headers=extra, limit=limit, body=body)
+            else:
+                answer = self._transport.request(
+                    method,
+                    url,
+                    headers=extra,
+                    limit=limit,
+                    sink=sink,
+                    resume=sink is not None,
+                    body=body,
+                )
+            if answer.status != 401 or not is_ours or origin_of(answer.url) != origin_of(url):
                 break
             if not self._auth.answer(answer, scope, sent=authorization):
                 break
         return answer
 
     def _expect_ok(self, answer: Answer) -> None:
-        if answer.status == 200:
-            return
+        if answer.status != 200:
+            self._refuse(answer)
+
+    def _refuse(self, answer: Answer) -> NoReturn:
         text = f"{answer.url.partition('?')[0]} answered {answer.status}"
         if detail := _detail(answer.body):
             text += f" ({detail})"
         if answer.status == 404:
             raise NotFoundError(f"{text}.")
         if answer.status in {401, 403}:
-            raise DeniedError(f"{text}; check the credentials for {self.address.host}.")
-        raise _RefusedError(f"{text}.")
+            host = self.address.host
+            advice = (
+                f"check the credentials for {host}."
+                if self._is_known
+                else f"no credentials are known for {host}. {HOW_TO_LOG_IN}"
+            )
+            raise DeniedError(f"{text}; {advice}")
+        raise RefusedError(f"{text}.")
 
 
-class _RefusedError(RegistryError):
-    """Any other answer that is none."""
+def _scope(repository: str, rights: str) -> str:
+    return f"repository:{repository}:{rights}"
 
 
-def _pull(repository: str) -> str:
-    return f"repository:{repository}:pull"
+def _with_query(url: str, query: str) -> str:
+    return f"{url}{'&' if '?' in url else '?'}{query}"
+
+
+def _has_digest(file: IO[bytes], digest: Digest) -> bool:
+    file.seek(0)
+    hasher = hashlib.sha256()
+    while chunk := file.read(1 << 20):
+        hasher.update(chunk)
+    return Digest(hasher.hexdigest()) == digest
 
 
 def _strings(body: bytes, key: str, url: str) -> list[str]:

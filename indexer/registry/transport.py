@@ -88,8 +88,9 @@ class Transport:
         """Send a request and read the whole answer, of at most ``limit`` bytes.
 
         With a ``sink`` a body that comes with 200 goes there, from its start, and not into
-        the answer; with ``resume`` only what the sink lacks is asked for. Redirects are
-        followed; Authorization goes along only within one origin.
+        the answer; with ``resume`` only what the sink lacks is asked for, and a break after
+        progress begins the retry time anew. Redirects are followed; Authorization goes along
+        only within one origin.
         Raises RegistryError when no answer, or only 429 and 5xx, came within the retry
         time, and ContentError for a body longer than ``limit``.
         """

@@ -12,6 +12,7 @@ import pytest
 from demo.layers import VALIDATED, Image, digest_of, package_manifest
 from demo.packages import Package, build
 from indexer.registry.address import RegistryAddress
+from indexer.registry.content import Content
 from indexer.registry.layout import LayoutRegistry
 from tests.support.rig import Rig, reasons
 
@@ -244,7 +245,7 @@ def folder_registry(root: Path, *packages: Package) -> RegistryAddress:
         image = validated(package)
         repository = f"forge/{package.subdir}/{image.repository_name}"
         for blob in image.blobs.values():
-            registry.put_blob(repository, blob)
+            registry.put_blob(repository, Content.of_bytes(blob))
         registry.put_manifest(repository, image.tag, image.manifest, image.media_type)
     return address
 

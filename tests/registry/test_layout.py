@@ -14,7 +14,7 @@ from demo.packages import build
 from indexer.errors import ContentError, NotFoundError, RegistryError
 from indexer.registry import layout as layout_module
 from indexer.registry.address import RegistryAddress
-from indexer.registry.content import OCI_MANIFEST, Descriptor, Digest
+from indexer.registry.content import OCI_MANIFEST, Content, Descriptor, Digest
 from indexer.registry.layout import LayoutRegistry
 
 if TYPE_CHECKING:
@@ -50,7 +50,7 @@ def test_what_was_put_is_had_back_by_whoever_opens_the_folder(
 ) -> None:
     image = package_manifest([build("zlib")])
     for data in image.blobs.values():
-        registry.put_blob(REPOSITORY, data)
+        registry.put_blob(REPOSITORY, Content.of_bytes(data))
     digest = registry.put_manifest(REPOSITORY, image.tag, image.manifest, image.media_type)
     reader = opened(root)
     assert list(reader.repositories()) == [REPOSITORY]
@@ -109,7 +109,7 @@ def test_a_writer_that_is_stopped_leaves_the_old_index_and_no_rubbish(
     registry: LayoutRegistry, root: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     registry.put_manifest(REPOSITORY, "1-0", b"{}", OCI_MANIFEST)
-    registry.put_blob(REPOSITORY, b"[]")
+    registry.put_blob(REPOSITORY, Content.of_bytes(b"[]"))
     before = sorted((root / REPOSITORY).iterdir())
 
     def stop(*_: object) -> None:
@@ -127,8 +127,8 @@ def test_a_writer_that_is_stopped_leaves_the_old_index_and_no_rubbish(
 def test_a_damaged_blob_is_never_handed_out(
     registry: LayoutRegistry, root: Path, damage: bytes
 ) -> None:
-    digest = registry.put_blob(REPOSITORY, DATA)
-    blob_path(root, digest).write_bytes(damage)
+    registry.put_blob(REPOSITORY, Content.of_bytes(DATA))
+    blob_path(root, Digest.of(DATA)).write_bytes(damage)
     with pytest.raises(ContentError):
         registry.blob(REPOSITORY, DESCRIPTOR)
 
@@ -145,7 +145,7 @@ def test_a_damaged_manifest_is_never_handed_out(registry: LayoutRegistry, root: 
 def test_a_blob_of_another_size_than_its_descriptor_s_is_refused(
     registry: LayoutRegistry, size: int
 ) -> None:
-    registry.put_blob(REPOSITORY, DATA)
+    registry.put_blob(REPOSITORY, Content.of_bytes(DATA))
     with pytest.raises(ContentError):
         registry.blob(REPOSITORY, Descriptor("", DESCRIPTOR.digest, size))
 
@@ -166,7 +166,7 @@ def test_a_blob_of_another_size_than_its_descriptor_s_is_refused(
 def test_a_damaged_index_is_an_error_and_not_an_empty_list(
     registry: LayoutRegistry, root: Path, content: bytes
 ) -> None:
-    registry.put_blob(REPOSITORY, DATA)
+    registry.put_blob(REPOSITORY, Content.of_bytes(DATA))
     (root / REPOSITORY / "index.json").write_bytes(content)
     with pytest.raises(RegistryError, match=r"index\.json") as caught:
         registry.tags(REPOSITORY)
@@ -177,7 +177,7 @@ def test_a_damaged_index_is_an_error_and_not_an_empty_list(
 def test_an_entry_that_is_no_descriptor_costs_its_tag_alone(
     registry: LayoutRegistry, root: Path, entry: bytes
 ) -> None:
-    registry.put_blob(REPOSITORY, DATA)
+    registry.put_blob(REPOSITORY, Content.of_bytes(DATA))
     content = b'{"manifests": [%b]}' % (entry % TAGGED)
     (root / REPOSITORY / "index.json").write_bytes(content)
     (tag,) = registry.tags(REPOSITORY)
@@ -227,7 +227,7 @@ def test_a_folder_that_is_no_layout_is_no_repository(registry: LayoutRegistry, r
 
 
 def test_a_repository_with_blobs_alone_has_no_tags_yet(registry: LayoutRegistry) -> None:
-    registry.put_blob(REPOSITORY, DATA)
+    registry.put_blob(REPOSITORY, Content.of_bytes(DATA))
     assert registry.tags(REPOSITORY) == []
 
 
@@ -253,7 +253,7 @@ def test_no_name_leads_out_of_the_folder(registry: LayoutRegistry, root: Path, n
         lambda: registry.manifest(name, "1-0"),
         lambda: registry.manifest(name, str(Digest.of(b"{}"))),
         lambda: registry.has_blob(name, DESCRIPTOR.digest),
-        lambda: registry.put_blob(name, DATA),
+        lambda: registry.put_blob(name, Content.of_bytes(DATA)),
         lambda: registry.put_manifest(name, "1-0", b"{}", OCI_MANIFEST),
     ]
     for ask in asked:
@@ -273,4 +273,4 @@ def test_every_question_is_counted(registry: LayoutRegistry) -> None:
     registry.put_manifest(REPOSITORY, "1-0", b"{}", OCI_MANIFEST)
     registry.tags(REPOSITORY)
     registry.manifest(REPOSITORY, "1-0")
-    assert registry.requests.as_dict() == {"manifests": 1, "tags": 1}
+    assert registry.requests.as_dict() == {"manifests": 1, "tags": 1, "uploads": 1}

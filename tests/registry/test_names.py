@@ -11,6 +11,7 @@ import responses
 from indexer.errors import ConfigError, RegistryError, UnsupportedError
 from indexer.registry import open_registry
 from indexer.registry.address import RegistryAddress
+from indexer.registry.content import Content
 from indexer.registry.layout import LayoutRegistry
 from indexer.registry.names import (
     Channel,
@@ -142,8 +143,8 @@ def test_the_catalog_is_asked_and_named(fake: FakeRegistry, transport: Transport
 
 def test_folders_are_asked_and_named(tmp_path: Path, transport: Transport) -> None:
     registry = LayoutRegistry(RegistryAddress.parse(f"ocidir://{tmp_path}"))
-    registry.put_blob("forge/noarch/a", b"x")
-    registry.put_blob("other/noarch/b", b"x")
+    registry.put_blob("forge/noarch/a", Content.of_bytes(b"x"))
+    registry.put_blob("other/noarch/b", Content.of_bytes(b"x"))
     listing = from_registry(registry, ANY, transport, None)
     assert (listing.source, listing.repositories) == ("the folders", {"noarch": ("a",)})
 

@@ -1,0 +1,187 @@
+"""The manifest of a build, as it is written: the layout in use, with index.json embedded.
+
+Media types, annotations and order as conda-oci-mirror 0.3.0 writes them, so that both can share a
+registry; ``data`` by the OCI image specification 1.1, "Embedded Content".
+"""
+
+from __future__ import annotations
+
+import base64
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import orjson
+
+from indexer.channel.artifact import ARCHIVE_TYPES, INDEX_JSON_TYPE, MD5_ANNOTATION
+from indexer.channel.record import CONDA, TARBZ2
+from indexer.errors import ContentError
+from indexer.registry.content import (
+    MAX_MANIFEST,
+    OCI_MANIFEST,
+    Content,
+    Digest,
+    ImageManifest,
+    RawManifest,
+    parse_manifest,
+)
+
+INFO_TYPE = "application/vnd.conda.info.v1.tar+gzip"
+TITLE = "org.opencontainers.image.title"
+CREATED = "creationTime"
+# Some registries refuse a config of no bytes; nobody reads it.
+CONFIG = Content.of_bytes(b"{}")
+_CONFIG_TYPE = "application/vnd.unknown.config.v1+json"
+# A larger one is a blob of its own only: registries take manifests of 4 MiB, readers less.
+_MAX_EMBEDDED = 8 * 1024
+_TYPES = {extension: media_type for media_type, extension in ARCHIVE_TYPES.items()}
+
+
+@dataclass(frozen=True, slots=True)
+class Archive:
+    """An archive that is to be pushed, and what is said of it beside its bytes.
+
+    ``created`` is the time of the upload in the peer's spelling, ``%Y.%m.%d.%H%M%S``.
+    """
+
+    file_name: str
+    sha256: str
+    md5: str
+    size: int
+    index_json: bytes
+    info_digest: Digest
+    info_size: int
+    created: str
+
+    @property
+    def extension(self) -> str:
+        """``.conda`` or ``.tar.bz2``."""
+        return CONDA if self.file_name.endswith(CONDA) else TARBZ2
+
+    @property
+    def digest(self) -> Digest:
+        """The digest of the archive's blob."""
+        return Digest(self.sha256)
+
+
+def read_document(raw: RawManifest) -> dict[str, Any]:
+    """A manifest's JSON, to be changed. Raises ContentError where it can't be added to."""
+    if not isinstance(parse_manifest(raw), ImageManifest):
+        raise ContentError("its tag leads to an image index, which cf-index doesn't change")
+    document: dict[str, Any] = orjson.loads(raw.body)
+    return document
+
+
+def holds(raw: RawManifest, file_name: str, sha256: str) -> bool:
+    """Whether a manifest has exactly this archive, with what belongs beside it."""
+    try:
+        layers = read_document(raw)["layers"]
+    except ContentError:
+        return False
+    types = {layer.get("mediaType") for layer in layers}
+    return {INFO_TYPE, INDEX_JSON_TYPE} <= types and any(
+        layer["digest"] == f"sha256:{sha256}" and _title(layer) == file_name for layer in layers
+    )
+
+
+def with_archive(previous: RawManifest | None, archive: Archive, status_key: str) -> bytes:
+    """The manifest of a tag once ``archive`` is in it; what is there already stays.
+
+    The other format's archive, layers of other kinds and annotations are kept. Content that is
+    new under this tag is never born validated: then the annotation ``status_key`` goes. The
+    same content gives the same bytes. Raises ContentError where the tag can't hold it.
+    """
+    old = read_document(previous) if previous is not None else {}
+    old_layers: list[dict[str, Any]] = old.get("layers", [])
+    new = [_keep_known(layer, old_layers) for layer in _layers(archive)]
+    types = {layer["mediaType"] for layer in new}
+    kept = [layer for layer in old_layers if not _gives_way(layer, types, archive.file_name)]
+    annotations = dict(old.get("annotations") or {})
+    # The info archive is made of the archive, and another tool makes it of other bytes.
+    judged = {str(archive.digest), str(Digest.of(archive.index_json))}
+    if not judged <= {layer["digest"] for layer in old_layers}:
+        annotations.pop(status_key, None)
+    return _encode(old, [*new, *kept], annotations)
+
+
+def without_archives(raw: RawManifest, file_names: Iterable[str]) -> bytes | None:
+    """The manifest without some of its archives; None where no archive would be left."""
+    names = set(file_names)
+    document = read_document(raw)
+    layers = [layer for layer in document["layers"] if _title(layer) not in names]
+    if not any(layer.get("mediaType") in ARCHIVE_TYPES for layer in layers):
+        return None
+    return _encode(document, layers, document.get("annotations") or {})
+
+
+def plain_manifest(layers: Sequence[Mapping[str, Any]]) -> bytes:
+    """The bytes of a manifest with these layers, and nothing of interest beside them."""
+    return _encode({}, layers, {})
+
+
+def descriptor(media_type: str, digest: Digest, size: int, title: str) -> dict[str, Any]:
+    """A layer, by its media type, digest, size in bytes and title."""
+    return {
+        "mediaType": media_type,
+        "size": size,
+        "digest": str(digest),
+        "annotations": {TITLE: title},
+    }
+
+
+def _layers(archive: Archive) -> list[dict[str, Any]]:
+    stem = archive.file_name.removesuffix(archive.extension)
+    index_json = descriptor(
+        INDEX_JSON_TYPE,
+        Digest.of(archive.index_json),
+        len(archive.index_json),
+        f"{stem}/info/index.json",
+    )
+    if len(archive.index_json) <= _MAX_EMBEDDED:
+        index_json["data"] = base64.b64encode(archive.index_json).decode()
+    layers = [
+        descriptor(_TYPES[archive.extension], archive.digest, archive.size, archive.file_name),
+        descriptor(INFO_TYPE, archive.info_digest, archive.info_size, f"{stem}/info.tar.gz"),
+        index_json,
+    ]
+    layers[0]["annotations"][MD5_ANNOTATION] = archive.md5
+    for layer in layers:
+        layer["annotations"][CREATED] = archive.created
+    return layers
+
+
+def _keep_known(layer: dict[str, Any], old: Sequence[dict[str, Any]]) -> dict[str, Any]:
+    """A layer that was there keeps its annotations, the time of its upload among them."""
+    same = (layer["mediaType"], layer["digest"], layer["size"])
+    for known in old:
+        if (known.get("mediaType"), known["digest"], known["size"]) == same:
+            ours, theirs = layer["annotations"], known.get("annotations") or {}
+            created = {CREATED: theirs.get(CREATED, ours[CREATED])}
+            return known | layer | {"annotations": theirs | ours | created}
+    return layer
+
+
+def _gives_way(layer: Mapping[str, Any], types: set[str], file_name: str) -> bool:
+    """Whether a layer is replaced: one of the same kind, by media type or, in old ones, title."""
+    media_type, title = layer.get("mediaType"), _title(layer) or ""
+    is_index_json = title.endswith("/info/index.json") and media_type not in ARCHIVE_TYPES
+    return media_type in types or title == file_name or is_index_json
+
+
+def _title(layer: Mapping[str, Any]) -> str | None:
+    annotations: Mapping[str, str] = layer.get("annotations") or {}
+    return annotations.get(TITLE)
+
+
+def _encode(
+    old: Mapping[str, Any], layers: Sequence[Mapping[str, Any]], annotations: Mapping[str, str]
+) -> bytes:
+    config = {"mediaType": _CONFIG_TYPE, "size": CONFIG.size, "digest": str(CONFIG.digest)}
+    document = {"schemaVersion": 2, "mediaType": OCI_MANIFEST, "config": config} | old
+    document |= {"layers": layers, "annotations": annotations}
+    body = orjson.dumps(document)
+    if len(body) > MAX_MANIFEST:
+        raise ContentError(f"its manifest would have {len(body)} bytes (at most {MAX_MANIFEST})")
+    # Nothing is written that couldn't be read.
+    parse_manifest(RawManifest(body, OCI_MANIFEST))
+    return body
