@@ -177,7 +177,7 @@ def _encode(
     old: Mapping[str, Any], layers: Sequence[Mapping[str, Any]], annotations: Mapping[str, str]
 ) -> bytes:
     config = {"mediaType": _CONFIG_TYPE, "size": CONFIG.size, "digest": str(CONFIG.digest)}
-    document = {"schemaVersion": 2, "mediaType": OCI_MANIFEST, "config": config} | old
+    document = {"schemaVersion": 2, "mediaType": OCI_MANIFEST, "config": config, **old}
     document |= {"layers": layers, "annotations": annotations}
     body = orjson.dumps(document)
     if len(body) > MAX_MANIFEST:

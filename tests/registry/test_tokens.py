@@ -208,7 +208,7 @@ def test_a_token_that_opens_nothing_ends_the_asking(
     guarded: FakeRegistry, transport: Transport
 ) -> None:
     guarded.knobs.token_uses = 0
-    with pytest.raises(DeniedError, match=f"check the credentials for {guarded.address}"):
+    with pytest.raises(DeniedError, match=f"no credentials are known for {guarded.address}"):
         remote(guarded, transport).tags(REPOSITORY)
     assert len(guarded.requests) <= 4
 
