@@ -6,15 +6,13 @@ import contextlib
 import socket
 import sys
 import threading
+from dataclasses import replace
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from socketserver import TCPServer
-from typing import TYPE_CHECKING, Any, Self
+from typing import Any, Self
 from urllib.parse import quote
 
 from tests.support.faults import Answer, Delivery, Request, parse_request
-
-if TYPE_CHECKING:
-    from collections.abc import Callable
 
 
 class _Handler(BaseHTTPRequestHandler):
@@ -25,7 +23,34 @@ class _Handler(BaseHTTPRequestHandler):
 
     def do_GET(self) -> None:
         request = parse_request(self.command, self.path, dict(self.headers.items()))
-        answer = self.server.receive(request)
+        self._send(self.server.host.receive(request))
+
+    def do_HEAD(self) -> None:
+        self.do_GET()
+
+    def do_POST(self) -> None:
+        request = parse_request(self.command, self.path, dict(self.headers.items()))
+        if "transfer-encoding" in request.headers:
+            self._send(Answer(411, {"Connection": "close"}))
+            return
+        length = int(request.headers.get("content-length", "0"))
+        cut = not self.server.host.lets_through(request)
+        body = self.rfile.read(length // 2 if cut else length)
+        if cut or len(body) < length:
+            self.close_connection = True
+        else:
+            self._send(self.server.host.receive(replace(request, body=body)))
+
+    def do_PUT(self) -> None:
+        self.do_POST()
+
+    def do_PATCH(self) -> None:
+        self.do_POST()
+
+    def do_DELETE(self) -> None:
+        self.do_POST()
+
+    def _send(self, answer: Answer) -> None:
         if answer.delivery is Delivery.HANG:
             self.server.stopping.wait()
         if answer.delivery in (Delivery.HANG, Delivery.CLOSED):
@@ -37,9 +62,6 @@ class _Handler(BaseHTTPRequestHandler):
         self.end_headers()
         if self.command != "HEAD":
             self._send_body(answer)
-
-    def do_HEAD(self) -> None:
-        self.do_GET()
 
     def _send_body(self, answer: Answer) -> None:
         if answer.delivery is Delivery.TRUNCATED:
@@ -63,8 +85,8 @@ class _Server(ThreadingHTTPServer):
     daemon_threads = False  # server_close waits for them: no socket outlives a test.
     request_queue_size = 128
 
-    def __init__(self, receive: Callable[[Request], Answer], errors: list[BaseException]) -> None:
-        self.receive = receive
+    def __init__(self, host: Loopback, errors: list[BaseException]) -> None:
+        self.host = host
         self.errors = errors
         self.stopping = threading.Event()
         self._open: set[socket.socket] = set()
@@ -106,7 +128,7 @@ class Loopback:
         self.requests: list[Request] = []
         self.lock = threading.RLock()
         self._errors: list[BaseException] = []
-        self._server = _Server(self._receive, self._errors)
+        self._server = _Server(self, self._errors)
         self._thread = threading.Thread(target=self._server.serve_forever, args=(0.005,))
 
     @property
@@ -138,7 +160,20 @@ class Loopback:
         """What to say to one request; the lock is held."""
         raise NotImplementedError
 
-    def _receive(self, request: Request) -> Answer:
+    def cuts(self, _request: Request) -> bool:
+        """Whether to break off before a request's body has come in; the lock is held."""
+        return False
+
+    def lets_through(self, request: Request) -> bool:
+        """Whether a request's body is to be read to its end; if not, that was the request."""
+        with self.lock:
+            if not self.cuts(request):
+                return True
+            self.requests.append(request)
+            return False
+
+    def receive(self, request: Request) -> Answer:
+        """Note a request that came in whole, and give the answer to it."""
         with self.lock:
             self.requests.append(request)
             return self.answer(request)
