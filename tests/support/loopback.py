@@ -8,11 +8,23 @@ import sys
 import threading
 from dataclasses import replace
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from pathlib import Path
 from socketserver import TCPServer
 from typing import Any, Self
 from urllib.parse import quote
 
-from tests.support.faults import Answer, Delivery, Request, parse_request
+from demo.layers import digest_of
+from tests.support.faults import (
+    READS,
+    Answer,
+    Delivery,
+    Fault,
+    Request,
+    befall,
+    cut_off,
+    parse_request,
+)
+from tests.support.ranges import ranged
 
 
 class _Handler(BaseHTTPRequestHandler):
@@ -180,17 +192,47 @@ class Loopback:
 
 
 class FileHost(Loopback):
-    """A plain file server for redirects to lead to; its `requests` show which headers came."""
+    """A plain file server: of `files`, and of what lies below `root` where there is one.
 
-    def __init__(self) -> None:
+    Its `requests` show which headers came. What is posted, anywhere, is answered by an empty JSON
+    object, so that it can also stand for a service. `faults` act as a registry's do.
+    """
+
+    def __init__(self, root: Path | None = None) -> None:
         super().__init__()
+        self.root = root
         self.files: dict[str, bytes] = {}
+        self.faults: list[Fault] = []
 
     def put(self, path: str, data: bytes) -> str:
         """Serve these bytes at a path, and give its URL."""
         self.files[path] = data
+        return self.url(path)
+
+    def url(self, path: str) -> str:
+        """The URL of a path, which begins with a slash."""
         return f"{self.http}{quote(path)}"
 
+    def cuts(self, request: Request) -> bool:
+        return cut_off(self.faults, request)
+
     def answer(self, request: Request) -> Answer:
-        data = self.files.get(request.path)
-        return Answer(404) if data is None else Answer(200, {}, data)
+        return befall(self.faults, request, self._serve(request))
+
+    def _serve(self, request: Request) -> Answer:
+        if request.method == "POST":
+            return Answer(200, {"Content-Type": "application/json"}, b"{}")
+        if request.method not in READS:
+            return Answer(405)
+        data = self._find(request.path)
+        if data is None:
+            return Answer(404)
+        return ranged(request, Answer(200, {"ETag": f'"{digest_of(data)}"'}, data))
+
+    def _find(self, path: str) -> bytes | None:
+        if path in self.files or self.root is None or "\0" in path:
+            return self.files.get(path)
+        root = self.root.resolve()
+        # Resolved, so that neither dots nor a symbolic link lead out of it.
+        file = (root / path.lstrip("/")).resolve()
+        return file.read_bytes() if file.is_relative_to(root) and file.is_file() else None
