@@ -1,7 +1,8 @@
 """An OCI registry inside the test process, filled from memory, with knobs for real ones' ways.
 
-It only reads out: `FakeRegistry.add` and its neighbours are how content gets in. What it was
-asked is in `requests`; what it should do wrong goes into `knobs.faults`.
+Content gets in by `FakeRegistry.add` and its neighbours, or by the protocol; `manifest_of` and
+its neighbours show what came in. What it was asked is in `requests`; what it should do wrong goes
+into `knobs.faults`.
 """
 
 from __future__ import annotations
@@ -10,25 +11,20 @@ import base64
 import hashlib
 import json
 import time
-from dataclasses import dataclass, field
+from dataclasses import dataclass
+from functools import partial
 from typing import TYPE_CHECKING, Any
 from urllib.parse import urlencode
 
 from demo.layers import Image, digest_of
-from tests.support.faults import Answer, Knobs, Request
+from tests.support.faults import READS, Answer, Knobs, Request, befall, cut_off
 from tests.support.loopback import Loopback
+from tests.support.ranges import ranged
+from tests.support.repository import JSON, Repository, blob_answer, error, manifest_answer
+from tests.support.writing import Terms, Writing
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable
-
-JSON = {"Content-Type": "application/json"}
-
-
-@dataclass(slots=True)
-class _Repository:
-    tags: dict[str, str] = field(default_factory=dict)
-    manifests: dict[str, tuple[bytes, str]] = field(default_factory=dict)
-    blobs: dict[str, bytes] = field(default_factory=dict)
 
 
 @dataclass(slots=True)
@@ -37,15 +33,16 @@ class _Token:
     uses_left: int | None
     deadline: float
 
-    def use(self, scope: str) -> bool:
-        """Whether the token opens this scope, once more."""
+    def opens(self, scope: str) -> bool:
+        """Whether the token is good for all that a scope names."""
         if self.uses_left == 0 or time.monotonic() >= self.deadline:
             return False
-        if scope and scope not in self.scopes:
-            return False
+        return _single(scope) <= self.scopes
+
+    def spend(self) -> None:
+        """Use the token once."""
         if self.uses_left is not None:
             self.uses_left -= 1
-        return True
 
 
 class FakeRegistry(Loopback):
@@ -54,7 +51,8 @@ class FakeRegistry(Loopback):
     def __init__(self, knobs: Knobs | None = None) -> None:
         super().__init__()
         self.knobs = knobs or Knobs()
-        self._repositories: dict[str, _Repository] = {}
+        self._repositories: dict[str, Repository] = {}
+        self._writing = Writing(self._repositories)
         self._tokens: dict[str, _Token] = {}
 
     def add(self, repository: str, image: Image, tag: str | None = None) -> str:
@@ -66,7 +64,7 @@ class FakeRegistry(Loopback):
     def add_repository(self, repository: str) -> None:
         """Make a repository exist, with nothing in it."""
         with self.lock:
-            self._repositories.setdefault(repository, _Repository())
+            self._repositories.setdefault(repository, Repository())
 
     def add_manifest(self, repository: str, reference: str, body: bytes, media_type: str) -> str:
         """Store these very bytes as a manifest, under a tag or only under their digest."""
@@ -93,38 +91,75 @@ class FakeRegistry(Loopback):
         with self.lock:
             del self._repositories[repository].tags[tag]
 
-    def count(self, kind: str) -> int:
-        """How many requests of a kind came in, refused ones included."""
+    def manifest_of(self, repository: str, tag: str) -> dict[str, Any]:
+        """The manifest that a tag leads to."""
         with self.lock:
-            return sum(request.kind == kind for request in self.requests)
+            stored = self._repositories[repository]
+            manifest: dict[str, Any] = json.loads(stored.manifests[stored.tags[tag]][0])
+        return manifest
+
+    def tags_of(self, repository: str) -> list[str]:
+        """The tags of a repository, none where it doesn't exist."""
+        with self.lock:
+            stored = self._repositories.get(repository)
+            return sorted(stored.tags) if stored else []
+
+    def blob_of(self, repository: str, digest: str) -> bytes | None:
+        """A blob, if the repository has it."""
+        with self.lock:
+            stored = self._repositories.get(repository)
+            return stored.blobs.get(digest) if stored else None
+
+    def count(self, kind: str, method: str | None = None) -> int:
+        """How many requests of a kind came in, by one method or any, refused ones included."""
+        with self.lock:
+            return sum(
+                request.kind == kind and method in (None, request.method)
+                for request in self.requests
+            )
+
+    def cuts(self, request: Request) -> bool:
+        cut = self._opens(request) and cut_off(self.knobs.faults, request)
+        if cut:
+            self._writing.forget(request)
+        return cut
 
     def answer(self, request: Request) -> Answer:
         if request.kind == "token":
             ready = self._grant(request)
-        elif not self._let_in(request):
+        elif not self._opens(request):
             return self._challenge(request)
         else:
+            token = self._token_of(request)
             ready = self._serve(request)
-        for fault in self.knobs.faults:
-            if fault.applies_to(request):
-                fault.fired += 1
-                return fault.action(request, ready)
-        return ready
+            if token is not None:
+                token.spend()
+        return befall(self.knobs.faults, request, ready)
 
     def _serve(self, request: Request) -> Answer:
+        if request.method not in READS:
+            may_pull = partial(self._allows, request, "pull")
+            return self._writing.take(request, Terms(self.knobs, self.http, may_pull))
         if request.kind == "base":
             return Answer(200, JSON, b"{}")
         if request.kind == "catalog" and self.knobs.catalog:
             return self._page(request, self._repositories, lambda page: {"repositories": page})
-        if request.kind in ("catalog", "other"):
-            return _error(404, "UNSUPPORTED")
+        if request.kind in ("catalog", "uploads", "other"):
+            return error(404, "UNSUPPORTED")
         repository = self._repositories.get(request.repository)
         if repository is None:
-            return _error(self.knobs.absent_status, "NAME_UNKNOWN")
-        answers = {"tags": self._tags, "manifests": _manifest, "blobs": _blob}
-        return answers[request.kind](request, repository)
+            return error(self._absent_status(request), "NAME_UNKNOWN")
+        answers = {"tags": self._tags, "manifests": manifest_answer, "blobs": blob_answer}
+        answer = answers[request.kind](request, repository)
+        whole = request.kind != "blobs" or answer.status != 200 or not self.knobs.ranges
+        return answer if whole else ranged(request, answer)
 
-    def _tags(self, request: Request, repository: _Repository) -> Answer:
+    def _absent_status(self, request: Request) -> int:
+        # Nothing is hidden from who could make it exist.
+        may_push = self.knobs.auth == "token" and self._allows(request, "push", request.repository)
+        return 404 if may_push else self.knobs.absent_status
+
+    def _tags(self, request: Request, repository: Repository) -> Answer:
         null = self.knobs.null_tags and not repository.tags
         return self._page(
             request,
@@ -149,12 +184,37 @@ class FakeRegistry(Loopback):
         origin = self.knobs.link_to or (self.http if self.knobs.link_absolute else "")
         return answer.with_headers(Link=f'<{origin}{request.path}?{query}>; rel="next"')
 
-    def _let_in(self, request: Request) -> bool:
-        scheme, _, credentials = request.headers.get("authorization", "").partition(" ")
+    def _opens(self, request: Request) -> bool:
+        """Whether a request carries what it takes to be answered."""
         if self.knobs.auth == "token":
-            token = self._tokens.get(credentials) if scheme == "Bearer" else None
-            return token is not None and token.use(_scope(request))
-        return self.knobs.auth is None or self._user_of(request) is not None
+            token = self._token_of(request)
+            return token is not None and token.opens(self._scope(request))
+        if self.knobs.auth is None:
+            return True
+        user = self._user_of(request)
+        return user is not None and (request.method in READS or user not in self.knobs.readers)
+
+    def _allows(self, request: Request, action: str, repository: str) -> bool:
+        """Whether a request that was let in may do this to a repository, too."""
+        token = self._token_of(request)
+        return token is None or token.opens(f"repository:{repository}:{action}")
+
+    def _token_of(self, request: Request) -> _Token | None:
+        """The token that a request carries where tokens are looked at."""
+        scheme, _, value = request.headers.get("authorization", "").partition(" ")
+        wanted = self.knobs.auth == "token" and scheme == "Bearer"
+        return self._tokens.get(value) if wanted else None
+
+    def _scope(self, request: Request) -> str:
+        """The token scope a request needs, or "" where any token will do."""
+        if request.kind == "catalog":
+            return "registry:catalog:*"
+        if not request.repository:
+            return ""
+        actions = "pull" if request.method in READS else "pull,push"
+        if request.method == "DELETE" and self.knobs.delete_action == "delete":
+            actions = "delete"
+        return f"repository:{request.repository}:{actions}"
 
     def _challenge(self, request: Request) -> Answer:
         if self.knobs.auth == "basic":
@@ -162,20 +222,26 @@ class FakeRegistry(Loopback):
         else:
             origin = self.knobs.realm_to or self.http
             wanted = f'Bearer realm="{origin}/token",service="{self.address}"'
-            wanted += f',scope="{_scope(request)}"' if _scope(request) else ""
-        return _error(401, "UNAUTHORIZED").with_headers(WWW_Authenticate=wanted)
+            scope = self._scope(request)
+            if "mount" in request.query and "from" in request.query:
+                scope += f" repository:{request.query['from']}:pull"
+            wanted += f',scope="{scope}"' if scope else ""
+        return error(401, "UNAUTHORIZED").with_headers(WWW_Authenticate=wanted)
 
     def _grant(self, request: Request) -> Answer:
-        if self.knobs.auth != "token":
-            return _error(404, "UNSUPPORTED")
-        named = "authorization" in request.headers
-        if self._user_of(request) is None if named else not self.knobs.anonymous:
-            return _error(401, "UNAUTHORIZED")
-        scopes = frozenset(_normal(scope) for scope in request.query.get("scope", "").split())
-        known = {f"repository:{name}:pull" for name in self._repositories}
-        absent = any(scope.startswith("repository:") for scope in scopes - known)
+        if self.knobs.auth != "token" or request.method not in READS:
+            return error(404, "UNSUPPORTED")
+        user, named = self._user_of(request), "authorization" in request.headers
+        if user is None if named else not self.knobs.anonymous:
+            return error(401, "UNAUTHORIZED")
+        scopes = _single(request.query.get("scope", ""))
+        may_push = self.knobs.anonymous_push if user is None else user not in self.knobs.readers
+        if not may_push:
+            scopes = frozenset(one for one in scopes if not one.endswith((":push", ":delete")))
+        known = self._repositories.keys() | {_named(one) for one in scopes if one.endswith(":push")}
+        absent = {_named(one) for one in scopes if one.startswith("repository:")} - known
         if absent and self.knobs.absent_status != 404:
-            return _error(self.knobs.absent_status, "DENIED")
+            return error(self.knobs.absent_status, "DENIED")
         value = f"token-{len(self._tokens) + 1}"
         deadline = time.monotonic() + self.knobs.expires_in
         self._tokens[value] = _Token(scopes, self.knobs.token_uses, deadline)
@@ -191,45 +257,15 @@ class FakeRegistry(Loopback):
         return None
 
 
-def _manifest(request: Request, repository: _Repository) -> Answer:
-    digest = repository.tags.get(request.reference, request.reference)
-    stored = repository.manifests.get(digest)
-    accepted = request.headers.get("accept", "").split(",")
-    # Like distribution's registry: only the very media type will do, not a wildcard.
-    if stored is None or stored[1] not in {one.partition(";")[0].strip() for one in accepted}:
-        return _error(404, "MANIFEST_UNKNOWN")
-    return Answer(200, {"Content-Type": stored[1], **_digest_headers(digest)}, stored[0])
+def _single(scopes: str) -> frozenset[str]:
+    """Scopes taken apart into such as allow a single action."""
+    parted = [scope.rpartition(":") for scope in scopes.split()]
+    return frozenset(f"{of}:{action}" for of, _, actions in parted for action in actions.split(","))
 
 
-def _blob(request: Request, repository: _Repository) -> Answer:
-    data = repository.blobs.get(request.reference)
-    if data is None:
-        return _error(404, "BLOB_UNKNOWN")
-    headers = {"Content-Type": "application/octet-stream", **_digest_headers(request.reference)}
-    return Answer(200, headers, data)
-
-
-def _digest_headers(digest: str) -> dict[str, str]:
-    return {"Docker-Content-Digest": digest, "ETag": f'"{digest}"'}
-
-
-def _error(code: int, name: str) -> Answer:
-    body = {"errors": [{"code": name, "message": name.lower().replace("_", " ")}]}
-    return Answer(code, JSON, json.dumps(body).encode())
-
-
-def _scope(request: Request) -> str:
-    """The token scope a request needs, or "" where any token will do."""
-    if request.kind == "catalog":
-        return "registry:catalog:*"
-    return f"repository:{request.repository}:pull" if request.repository else ""
-
-
-def _normal(scope: str) -> str:
-    """A scope that was asked for, cut down to reading."""
-    kind, _, rest = scope.partition(":")
-    name, _, actions = rest.rpartition(":")
-    return f"repository:{name}:pull" if kind == "repository" and "pull" in actions else scope
+def _named(scope: str) -> str:
+    """The repository that a scope is for."""
+    return scope.partition(":")[2].rpartition(":")[0]
 
 
 def _scatter(name: str) -> str:

@@ -6,15 +6,25 @@ import contextlib
 import socket
 import sys
 import threading
+from dataclasses import replace
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from pathlib import Path
 from socketserver import TCPServer
-from typing import TYPE_CHECKING, Any, Self
+from typing import Any, Self
 from urllib.parse import quote
 
-from tests.support.faults import Answer, Delivery, Request, parse_request
-
-if TYPE_CHECKING:
-    from collections.abc import Callable
+from demo.layers import digest_of
+from tests.support.faults import (
+    READS,
+    Answer,
+    Delivery,
+    Fault,
+    Request,
+    befall,
+    cut_off,
+    parse_request,
+)
+from tests.support.ranges import ranged
 
 
 class _Handler(BaseHTTPRequestHandler):
@@ -25,7 +35,34 @@ class _Handler(BaseHTTPRequestHandler):
 
     def do_GET(self) -> None:
         request = parse_request(self.command, self.path, dict(self.headers.items()))
-        answer = self.server.receive(request)
+        self._send(self.server.host.receive(request))
+
+    def do_HEAD(self) -> None:
+        self.do_GET()
+
+    def do_POST(self) -> None:
+        request = parse_request(self.command, self.path, dict(self.headers.items()))
+        if "transfer-encoding" in request.headers:
+            self._send(Answer(411, {"Connection": "close"}))
+            return
+        length = int(request.headers.get("content-length", "0"))
+        cut = not self.server.host.lets_through(request)
+        body = self.rfile.read(length // 2 if cut else length)
+        if cut or len(body) < length:
+            self.close_connection = True
+        else:
+            self._send(self.server.host.receive(replace(request, body=body)))
+
+    def do_PUT(self) -> None:
+        self.do_POST()
+
+    def do_PATCH(self) -> None:
+        self.do_POST()
+
+    def do_DELETE(self) -> None:
+        self.do_POST()
+
+    def _send(self, answer: Answer) -> None:
         if answer.delivery is Delivery.HANG:
             self.server.stopping.wait()
         if answer.delivery in (Delivery.HANG, Delivery.CLOSED):
@@ -37,9 +74,6 @@ class _Handler(BaseHTTPRequestHandler):
         self.end_headers()
         if self.command != "HEAD":
             self._send_body(answer)
-
-    def do_HEAD(self) -> None:
-        self.do_GET()
 
     def _send_body(self, answer: Answer) -> None:
         if answer.delivery is Delivery.TRUNCATED:
@@ -63,8 +97,8 @@ class _Server(ThreadingHTTPServer):
     daemon_threads = False  # server_close waits for them: no socket outlives a test.
     request_queue_size = 128
 
-    def __init__(self, receive: Callable[[Request], Answer], errors: list[BaseException]) -> None:
-        self.receive = receive
+    def __init__(self, host: Loopback, errors: list[BaseException]) -> None:
+        self.host = host
         self.errors = errors
         self.stopping = threading.Event()
         self._open: set[socket.socket] = set()
@@ -106,7 +140,7 @@ class Loopback:
         self.requests: list[Request] = []
         self.lock = threading.RLock()
         self._errors: list[BaseException] = []
-        self._server = _Server(self._receive, self._errors)
+        self._server = _Server(self, self._errors)
         self._thread = threading.Thread(target=self._server.serve_forever, args=(0.005,))
 
     @property
@@ -138,24 +172,67 @@ class Loopback:
         """What to say to one request; the lock is held."""
         raise NotImplementedError
 
-    def _receive(self, request: Request) -> Answer:
+    def cuts(self, _request: Request) -> bool:
+        """Whether to break off before a request's body has come in; the lock is held."""
+        return False
+
+    def lets_through(self, request: Request) -> bool:
+        """Whether a request's body is to be read to its end; if not, that was the request."""
+        with self.lock:
+            if not self.cuts(request):
+                return True
+            self.requests.append(request)
+            return False
+
+    def receive(self, request: Request) -> Answer:
+        """Note a request that came in whole, and give the answer to it."""
         with self.lock:
             self.requests.append(request)
             return self.answer(request)
 
 
 class FileHost(Loopback):
-    """A plain file server for redirects to lead to; its `requests` show which headers came."""
+    """A plain file server: of `files`, and of what lies below `root` where there is one.
 
-    def __init__(self) -> None:
+    Its `requests` show which headers came. What is posted, anywhere, is answered by an empty JSON
+    object, so that it can also stand for a service. `faults` act as a registry's do.
+    """
+
+    def __init__(self, root: Path | None = None) -> None:
         super().__init__()
+        self.root = root
         self.files: dict[str, bytes] = {}
+        self.faults: list[Fault] = []
 
     def put(self, path: str, data: bytes) -> str:
         """Serve these bytes at a path, and give its URL."""
         self.files[path] = data
+        return self.url(path)
+
+    def url(self, path: str) -> str:
+        """The URL of a path, which begins with a slash."""
         return f"{self.http}{quote(path)}"
 
+    def cuts(self, request: Request) -> bool:
+        return cut_off(self.faults, request)
+
     def answer(self, request: Request) -> Answer:
-        data = self.files.get(request.path)
-        return Answer(404) if data is None else Answer(200, {}, data)
+        return befall(self.faults, request, self._serve(request))
+
+    def _serve(self, request: Request) -> Answer:
+        if request.method == "POST":
+            return Answer(200, {"Content-Type": "application/json"}, b"{}")
+        if request.method not in READS:
+            return Answer(405)
+        data = self._find(request.path)
+        if data is None:
+            return Answer(404)
+        return ranged(request, Answer(200, {"ETag": f'"{digest_of(data)}"'}, data))
+
+    def _find(self, path: str) -> bytes | None:
+        if path in self.files or self.root is None or "\0" in path:
+            return self.files.get(path)
+        root = self.root.resolve()
+        # Resolved, so that neither dots nor a symbolic link lead out of it.
+        file = (root / path.lstrip("/")).resolve()
+        return file.read_bytes() if file.is_relative_to(root) and file.is_file() else None
