@@ -5,7 +5,7 @@ from __future__ import annotations
 import difflib
 import re
 import tomllib
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, fields
 from fractions import Fraction
 from pathlib import Path
@@ -24,33 +24,41 @@ _PERCENT = re.compile(r"(\d{1,3}(?:\.\d{1,4})?)\s*%")
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Config:
-    """What a rebuild is to do. ``previous`` is where the earlier site is; None for the output.
+class ChannelConfig:
+    """Which channel in which registry, how much of it, and how to ask for it.
 
-    ``max_drop`` is a share of one; ``recheck`` the share of validated artifacts to look at
-    again; ``retry_for`` the seconds that a failing request is tried for.
+    ``max_drop`` is a share of one; ``retry_for`` the seconds that a failing request is tried for.
     """
 
     registry: RegistryAddress
     channel: str
-    output: Path
     subdirs: tuple[str, ...] = ()
     packages: tuple[str, ...] = ()
+    policy: Policy = DEFAULT_POLICY
+    max_drop: float = 0.10
+    allow_drop: bool = False
+    dry_run: bool = False
+    jobs: int = 16
+    retry_for: float = 60.0
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Config(ChannelConfig):
+    """What a rebuild is to do. ``previous`` is where the earlier site is; None for the output.
+
+    ``recheck`` is the share of validated artifacts to look at again.
+    """
+
+    output: Path
     names: str | None = None
     state: Path = Path(".cf-index")
     previous: str | None = None
     base_url: str = "auto"
     site_url: str = ""
-    policy: Policy = DEFAULT_POLICY
-    max_drop: float = 0.10
-    allow_drop: bool = False
     allow_changed: tuple[str, ...] = ()
     recheck: Fraction = Fraction(0)
     full: bool = False
-    dry_run: bool = False
     strict: bool = False
-    jobs: int = 16
-    retry_for: float = 60.0
     report: Path | None = None
     log_format: str = "text"
 
@@ -62,6 +70,30 @@ def load_config(
 
     Raises ConfigError with where the bad value came from and what it should be.
     """
+    values = _values(flags, environ, file, ("registry", "channel", "output"))
+    config = Config(**_chosen(values, Config), policy=_policy_of(values))
+    if config.base_url == "oci" and config.registry.client_url() is None:
+        raise ConfigError(
+            f"--base-url oci can't be had for {config.registry}: clients follow oci:// addresses "
+            "by https on port 443 only. Use auto, none, or the https address of a gateway."
+        )
+    return config
+
+
+def load_channel_config(
+    flags: Mapping[str, Any], environ: Mapping[str, str], file: Path | None = None
+) -> ChannelConfig:
+    """The same for commands that need to know the channel alone; other settings are let be."""
+    values = _values(flags, environ, file, ("registry", "channel"))
+    return ChannelConfig(**_chosen(values, ChannelConfig), policy=_policy_of(values))
+
+
+def _values(
+    flags: Mapping[str, Any],
+    environ: Mapping[str, str],
+    file: Path | None,
+    required: Sequence[str],
+) -> dict[str, Any]:
     settings = _from_file(file or CONFIG_FILE, required=file is not None)
     for variable, text in sorted(environ.items()):
         if variable.startswith(PREFIX) and text and variable not in _READ_ELSEWHERE:
@@ -70,17 +102,13 @@ def load_config(
         if value is not None and value != () and value is not False:
             _set(settings, name, value, "--" + _FLAGS.get(name, name).replace("_", "-"))
     values = {name: _read(name, *setting) for name, setting in settings.items()}
-    for name, flag in (
-        ("registry", "--registry"),
-        ("channel", "--channel"),
-        ("output", "--output"),
-    ):
+    for name in required:
         if name not in values:
             raise ConfigError(
-                f"{flag} is not set. Give it as a flag, as {PREFIX}{name.upper()}, or in "
+                f"--{name} is not set. Give it as a flag, as {PREFIX}{name.upper()}, or in "
                 f"{CONFIG_FILE}."
             )
-    return _assemble(values)
+    return values
 
 
 def _set(settings: dict[str, tuple[Any, str]], name: str, value: Any, source: str) -> None:
@@ -90,21 +118,17 @@ def _set(settings: dict[str, tuple[Any, str]], name: str, value: Any, source: st
     settings[name] = (value, source)
 
 
-def _assemble(values: dict[str, Any]) -> Config:
-    known = {item.name for item in fields(Config)}
-    policy = Policy(
+def _policy_of(values: Mapping[str, Any]) -> Policy:
+    return Policy(
         name="none" if values.get("all") else values.get("policy", "annotation"),
         key=values.get("status_key", DEFAULT_POLICY.key),
         value=values.get("status_value", DEFAULT_POLICY.value),
     )
-    chosen = {name: value for name, value in values.items() if name in known and name != "policy"}
-    config = Config(**chosen, policy=policy)
-    if config.base_url == "oci" and config.registry.client_url() is None:
-        raise ConfigError(
-            f"--base-url oci can't be had for {config.registry}: clients follow oci:// addresses "
-            "by https on port 443 only. Use auto, none, or the https address of a gateway."
-        )
-    return config
+
+
+def _chosen(values: Mapping[str, Any], kind: type[ChannelConfig]) -> dict[str, Any]:
+    known = {item.name for item in fields(kind)} - {"policy"}
+    return {name: value for name, value in values.items() if name in known}
 
 
 def _from_file(path: Path, *, required: bool) -> dict[str, tuple[Any, str]]:

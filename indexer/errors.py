@@ -40,6 +40,10 @@ class DeniedError(RegistryError):
     """The registry refuses; some (GHCR) also answer so for what doesn't exist."""
 
 
+class LoginError(DeniedError):
+    """The registry wants to know who is writing, and no credentials are known."""
+
+
 class RefusedError(RegistryError):
     """The registry answers this one request with any other no."""
 

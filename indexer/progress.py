@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator
-from typing import Protocol, TypeVar
+from typing import Literal, Protocol, TypeVar
 
 T = TypeVar("T")
 
@@ -11,15 +11,19 @@ T = TypeVar("T")
 _EVERY = 1000
 
 
-class Progress(Protocol):
-    """Somebody who shows how far a job is; told by one thread."""
+# What is counted: things, or bytes that are moved, of which the rate is of interest.
+Unit = Literal["items", "bytes"]
 
-    def begin(self, what: str, total: int | None) -> None:
+
+class Progress(Protocol):
+    """Somebody who shows how far a job is. Parts begin and end in one thread; any may step."""
+
+    def begin(self, what: str, total: int | None, unit: Unit = "items") -> None:
         """A part of ``total`` steps begins; None where nobody knows how many there are."""
         ...
 
     def step(self, count: int = 1) -> None:
-        """So many steps are done."""
+        """So many steps are done; below zero where some have to be done again."""
         ...
 
     def end(self) -> None:
@@ -30,7 +34,7 @@ class Progress(Protocol):
 class Silence:
     """Shows nothing."""
 
-    def begin(self, what: str, total: int | None) -> None:
+    def begin(self, what: str, total: int | None, unit: Unit = "items") -> None:
         """Nothing."""
 
     def step(self, count: int = 1) -> None:

@@ -25,9 +25,14 @@ ALLOWED: dict[str, set[str]] = {
     "published": {"errors", "registry", "render"},
     "check": {"errors", "files", "parallel", "progress", "channel", "render", "published"},
     "cli": {
-        "errors", "config", "registry", "published", "check", "rebuild.pipeline", "rebuild.report",
+        "errors", "progress", "config", "registry", "published", "check", "rebuild.pipeline",
+        "rebuild.report", "transfer",
     },
     "__main__": {"cli"},
+    "transfer": {
+        "errors", "files", "parallel", "progress", "config", "channel", "registry", "render",
+        "published",
+    },
     # The stages of the main job. What each may know of the rooms outside, and of its neighbours.
     "rebuild.__init__": set(),
     "rebuild.state": {"channel", "registry.content"},
@@ -77,6 +82,7 @@ ONLY_IN: dict[str, set[str]] = {
     "backports": {"render"},
     "compression": {"render"},
     "ijson": {"published"},
+    "conda_package_streaming": {"transfer"},
     "sqlite3": {"rebuild.state", "rebuild.state_file", "rebuild.spool", "rebuild.pipeline"},
     "rattler": {"channel", "render"},
     "tomllib": {"config"},

@@ -114,6 +114,11 @@ def without_archives(raw: RawManifest, file_names: Iterable[str]) -> bytes | Non
     return _encode(document, layers, document.get("annotations") or {})
 
 
+def names_own_config(body: bytes) -> bool:
+    """Whether a manifest of ours needs CONFIG; one that was there before keeps its own."""
+    return str(CONFIG.digest).encode() in body
+
+
 def plain_manifest(layers: Sequence[Mapping[str, Any]]) -> bytes:
     """The bytes of a manifest with these layers, and nothing of interest beside them."""
     return _encode({}, layers, {})

@@ -9,6 +9,7 @@ import click
 
 import indexer
 from indexer.cli.check import check
+from indexer.cli.push import push
 from indexer.cli.rebuild import rebuild
 from indexer.errors import CfIndexError, printable
 
@@ -34,7 +35,7 @@ def _explain(error: BaseException) -> tuple[int, str]:
     if isinstance(error, CfIndexError):
         return error.exit_code, printable(str(error), 4000)
     if isinstance(error, KeyboardInterrupt):
-        return 130, "Interrupted; what was read so far is kept, and the site is as it was."
+        return 130, "Interrupted; what was done so far is kept. Run it again to go on."
     return 1, (
         f"A fault in cf-index: {type(error).__name__}: {error}\n"
         "Run it again as cf-index --debug ... and report what it prints."
@@ -57,3 +58,4 @@ def main(*, debug: bool) -> None:
 
 main.add_command(rebuild)
 main.add_command(check)
+main.add_command(push)

@@ -9,13 +9,25 @@ import orjson
 from rich import box
 from rich.console import Console
 from rich.markup import escape
-from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
+from rich.progress import (
+    BarColumn,
+    DownloadColumn,
+    MofNCompleteColumn,
+    Progress,
+    TextColumn,
+    TimeRemainingColumn,
+    TransferSpeedColumn,
+)
 from rich.table import Table
 
 from indexer.errors import CfIndexError
+from indexer.progress import Unit
 from indexer.rebuild.report import Report
+from indexer.transfer.outcome import Outcome
 
 _NAMED = 20
+# Failures are what somebody has to do something about.
+_FAILURES = 1000
 _ORDER = ("removed", "changed", "added")
 
 
@@ -26,7 +38,7 @@ class Terminal:
         self._errors = Console(stderr=True)
         self._bars: Progress | None = None
 
-    def begin(self, what: str, total: int | None) -> None:
+    def begin(self, what: str, total: int | None, unit: Unit = "items") -> None:
         """Show a bar."""
         self.end()
         if not self._errors.is_terminal:
@@ -34,7 +46,8 @@ class Terminal:
         self._bars = Progress(
             TextColumn("{task.description}"),
             BarColumn(),
-            MofNCompleteColumn(),
+            MofNCompleteColumn() if unit == "items" else DownloadColumn(),
+            *([TransferSpeedColumn()] if unit == "bytes" else []),
             TimeRemainingColumn(),
             console=self._errors,
             transient=True,
@@ -82,6 +95,44 @@ class Terminal:
         out.print(f"[bold]{escape(outcome)}[/]: {escape(str(site))} ({seconds:.1f} s)")
 
 
+def show_outcome(outcome: Outcome, verb: str) -> None:
+    """Print what a transfer did, or would do; ``verb`` is what became of the files."""
+    out = Console(soft_wrap=True, highlight=False)
+    would = "would be " if outcome.dry_run else ""
+    first = "Would be {}" if outcome.dry_run else "{}"
+    for files, done in ((outcome.moved, verb), (outcome.removed, "removed")):
+        what = first.format(done).capitalize()
+        lines = [f"{item} ({_size(item.size)})" for item in files.first]
+        for line in [*lines[:_NAMED], *_and_more(files.count)]:
+            out.print(f"{what}: {escape(line)}")
+    for what, lines, count in (
+        ("Note", outcome.notes, outcome.noted),
+        ("Failed", [f"{f.what}: {f.reason}" for f in outcome.failures], outcome.failed),
+    ):
+        for line in [*lines[:_FAILURES], *_and_more(count, _FAILURES)]:
+            out.print(f"{what}: {escape(line)}")
+    text = f"{outcome.moved.count:,} files {would}{verb} ({_size(outcome.moved.size)})"
+    if outcome.removed.count:
+        text += f", {outcome.removed.count:,} {would}removed"
+    text += f"; {outcome.present:,} were there already"
+    text += f"; {outcome.failed:,} failed" if outcome.failed else ""
+    out.print(f"[bold]{text}[/].")
+
+
+def _and_more(count: int, shown: int = _NAMED) -> list[str]:
+    return [f"... and {count - shown:,} more"] if count > shown else []
+
+
+def _size(count: int) -> str:
+    """Bytes for people: decimal units, as registries and disks are sold."""
+    size, unit = float(count), "B"
+    for unit in ("B", "kB", "MB", "GB", "TB"):
+        if size < 1000 or unit == "TB":
+            break
+        size /= 1000
+    return f"{size:.0f} {unit}" if unit == "B" else f"{size:.1f} {unit}"
+
+
 class JsonLog:
     """One JSON object a line."""
 
@@ -89,9 +140,9 @@ class JsonLog:
         self._stream = stream
         self._part: dict[str, Any] = {}
 
-    def begin(self, what: str, total: int | None) -> None:
+    def begin(self, what: str, total: int | None, unit: Unit = "items") -> None:
         """Tell that a part begins."""
-        self._part = {"part": what, "total": total}
+        self._part = {"part": what, "total": total, "unit": unit}
         self._line({"event": "begin", **self._part})
 
     def step(self, count: int = 1) -> None:

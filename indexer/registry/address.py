@@ -90,6 +90,10 @@ class RegistryAddress:
         """The full repository name of ``parts`` below the namespace."""
         return "/".join(part for part in (self.namespace, *parts) if part)
 
+    def reference(self, repository: str, tag: str) -> str:
+        """How tools and people write one tag: ``host/repository:tag``, or a path in a folder."""
+        return f"{self.host or self.folder}/{repository}:{tag}"
+
     def client_url(self, *parts: str) -> str | None:
         """The ``oci://`` address of ``parts`` for conda clients; None where none can follow it.
 

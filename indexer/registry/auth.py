@@ -16,7 +16,7 @@ from urllib.parse import urlencode, urlsplit
 import oras.auth.utils
 import orjson
 
-from indexer.errors import DeniedError, RegistryError
+from indexer.errors import DeniedError, LoginError, RegistryError
 from indexer.registry.base import Requests
 from indexer.registry.exchange import Answer, Clock
 from indexer.registry.transport import Transport
@@ -136,7 +136,10 @@ class Authorizer:
         text += "" if self._basic else f" {HOW_TO_LOG_IN}"
         # A 404 here is a token service that is gone, never an absent repository: absent
         # repositories are passed over, and with all of them the channel would end up empty.
-        raise DeniedError(text) if status in {400, 401, 403} else RegistryError(text)
+        if status not in {400, 401, 403}:
+            raise RegistryError(text)
+        is_writer = "push" in scope and not self._basic
+        raise LoginError(text) if is_writer else DeniedError(text)
 
 
 def _read_token(answer: Answer) -> tuple[str, float]:

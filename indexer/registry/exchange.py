@@ -141,6 +141,7 @@ class Exchange:
         # As other clients of registries do; without it, requests' own rules hold. Given with
         # each request, because a session's setting yields to REQUESTS_CA_BUNDLE.
         self._verify = os.environ.get("SSL_CERT_FILE") or None
+        self._known: dict[tuple[str, str, int | None], Mapping[str, Any]] = {}
         self._watch = Watch()
         adapter = WatchedAdapter(self._watch, pool_connections=8, pool_maxsize=jobs, block=_BLOCK)
         self._session.mount("https://", adapter)
@@ -203,21 +204,39 @@ class Exchange:
             seconds, patience = ANSWER_TIMEOUT + len(body) / _SLOWEST_UPLOAD, STORE_TIMEOUT
         with (
             self._watch.answer(seconds) as waiting,
-            self._session.request(
-                question.method,
-                url,
-                headers=_with_range(headers, question),
-                data=body,
-                stream=True,
+            self._session.send(
+                self._prepared(question, url, headers, body),
                 allow_redirects=False,
-                verify=self._verify,
                 timeout=(CONNECT_TIMEOUT, patience),
+                **self._surroundings(url),
             ) as response,
         ):
             waiting.begun(ANSWER_TIMEOUT if question.sink is None else DOWNLOAD_TIMEOUT)
             data = self._take(response, question, start)
             waiting.check()
             return Answer(response.status_code, response.headers, data, url)
+
+    def _prepared(
+        self, question: Question, url: str, headers: Mapping[str, str], body: _Body | None
+    ) -> requests.PreparedRequest:
+        request = requests.Request(
+            question.method, url, headers=_with_range(headers, question), data=body
+        )
+        return self._session.prepare_request(request)
+
+    def _surroundings(self, url: str) -> Mapping[str, Any]:
+        """Proxies and authorities for a server, found once.
+
+        requests would look through every variable of the environment for each request.
+        """
+        origin = origin_of(url)
+        known = self._known.get(origin)
+        if known is None:
+            known = self._session.merge_environment_settings(
+                url, {}, stream=True, verify=self._verify, cert=None
+            )
+            self._known[origin] = known
+        return known
 
     def _take(self, response: requests.Response, question: Question, start: float) -> bytes:
         sink, status = question.sink, response.status_code

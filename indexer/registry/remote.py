@@ -13,6 +13,7 @@ from indexer.errors import (
     ConflictError,
     ContentError,
     DeniedError,
+    LoginError,
     NotFoundError,
     RefusedError,
     RegistryError,
@@ -336,12 +337,10 @@ class RemoteRegistry:
             raise NotFoundError(f"{text}.")
         if answer.status in {401, 403}:
             host = self.address.host
-            advice = (
-                f"check the credentials for {host}."
-                if self._is_known
-                else f"no credentials are known for {host}. {HOW_TO_LOG_IN}"
-            )
-            raise DeniedError(f"{text}; {advice}")
+            if self._is_known:
+                raise DeniedError(f"{text}; check the credentials for {host}.")
+            kind = LoginError if "push" in self._rights else DeniedError
+            raise kind(f"{text}; no credentials are known for {host}. {HOW_TO_LOG_IN}")
         raise RefusedError(f"{text}.")
 
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import sys
-from typing import BinaryIO
+from typing import IO
 
 from indexer.errors import ContentError
 
@@ -40,6 +40,6 @@ def decompress(data: bytes, limit: int) -> bytes:
     return result
 
 
-def reader(file: BinaryIO) -> zstd.ZstdFile:
+def reader(file: IO[bytes]) -> zstd.ZstdFile:
     """A stream of the decompressed bytes."""
     return zstd.ZstdFile(file, "rb")

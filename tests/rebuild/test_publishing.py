@@ -17,6 +17,7 @@ import pytest
 from demo.packages import build
 from indexer import check
 from indexer.errors import CfIndexError, ConfigError
+from indexer.progress import Unit
 from indexer.rebuild import publish
 from indexer.rebuild.pipeline import Run, rebuild
 from tests.support.rig import Rig, tree_of
@@ -310,7 +311,8 @@ class Bars:
     def __init__(self) -> None:
         self.parts: list[tuple[str, int | None, int]] = []
 
-    def begin(self, what: str, total: int | None) -> None:
+    def begin(self, what: str, total: int | None, unit: Unit = "items") -> None:
+        del unit
         self.parts.append((what, total, 0))
 
     def step(self, count: int = 1) -> None:

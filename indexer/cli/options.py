@@ -1,0 +1,111 @@
+"""Options that several commands share, and what they come to."""
+
+from __future__ import annotations
+
+import contextlib
+import os
+import sys
+from collections.abc import Callable, Iterator, Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, TypeVar
+
+import click
+
+from indexer.cli.display import Terminal, show_outcome
+from indexer.config import ChannelConfig, load_channel_config
+from indexer.registry import Registry, Transport, open_registry
+from indexer.transfer.outcome import Outcome
+
+F = TypeVar("F", bound=Callable[..., Any])
+
+_FAILED_EXIT = 5
+
+config_file = click.option(
+    "--config",
+    "config_file",
+    type=click.Path(path_type=Path),
+    metavar="FILE",
+    help="Settings file.  [default: cf-index.toml, where there is one]",
+)
+registry = click.option(
+    "--registry",
+    metavar="URL",
+    help="oci://host/namespace, oci+http://host:port/namespace or ocidir://path.",
+)
+channel = click.option(
+    "--channel", metavar="NAME", help="The channel's name, the part after the namespace."
+)
+jobs = click.option(
+    "--jobs", type=int, metavar="N", help="Requests under way at once.  [default: 16]"
+)
+retry_for = click.option(
+    "--retry-for",
+    type=float,
+    metavar="SECONDS",
+    help="How long a failing request is tried.  [default: 60]",
+)
+
+
+def subdir(text: str) -> Callable[[F], F]:
+    """``--subdir``, repeatable."""
+    return click.option("--subdir", "subdirs", multiple=True, metavar="SUBDIR", help=text)
+
+
+def package(text: str) -> Callable[[F], F]:
+    """``--package``, repeatable."""
+    return click.option("--package", "packages", multiple=True, metavar="GLOB", help=text)
+
+
+def dry_run(text: str) -> Callable[[F], F]:
+    """``--dry-run``."""
+    return click.option("--dry-run", is_flag=True, help=text)
+
+
+def in_order(*options: Callable[[F], F]) -> Callable[[F], F]:
+    """Several options, in the order in which they are to stand in the help."""
+
+    def decorate(function: F) -> F:
+        for option in reversed(options):
+            function = option(function)
+        return function
+
+    return decorate
+
+
+def read_config(flags: Mapping[str, Any], file: Path | None) -> ChannelConfig:
+    """Flags, environment and settings file together. Raises ConfigError."""
+    return load_channel_config(flags, os.environ, file)
+
+
+@dataclass(frozen=True, slots=True)
+class Session:
+    """An open registry, and somebody who shows how far it is."""
+
+    registry: Registry
+    transport: Transport
+    bars: Terminal
+
+
+@contextlib.contextmanager
+def session(config: ChannelConfig, *, writing: bool) -> Iterator[Session]:
+    """Open a channel's registry for the length of a command."""
+    transport = Transport(jobs=config.jobs, retry_for=config.retry_for)
+    bars = Terminal()
+    try:
+        yield Session(open_registry(config.registry, transport, writing=writing), transport, bars)
+    finally:
+        bars.end()
+        transport.close()
+
+
+@contextlib.contextmanager
+def shown(outcome: Outcome, bars: Terminal, verb: str) -> Iterator[None]:
+    """Show what became of a transfer, however it ends; exit 5 where something couldn't be done."""
+    try:
+        yield
+    finally:
+        bars.end()
+        show_outcome(outcome, verb)
+    if outcome.failed:
+        sys.exit(_FAILED_EXIT)

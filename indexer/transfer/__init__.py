@@ -1,0 +1,1 @@
+"""Filling and reading a registry: push, mirror, pull, show, publish."""

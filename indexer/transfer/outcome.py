@@ -1,0 +1,153 @@
+"""What a transfer came to; and doing the same to many artifacts, of which some may fail."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Iterator
+from dataclasses import dataclass, field
+from typing import Generic, TypeVar
+
+from indexer.errors import ContentError, LoginError, RegistryError, printable
+from indexer.parallel import in_order
+from indexer.progress import Progress
+
+T = TypeVar("T")
+R = TypeVar("R")
+
+# Of more files than these, only the number is kept.
+_NAMED = 10_000
+# So many failures in a row, with no answer from anywhere, are no accident of single artifacts.
+_IN_A_ROW = 16
+
+
+@dataclass(frozen=True, slots=True)
+class Item:
+    """One file that was moved, or would be. ``size`` is in bytes.
+
+    ``reference`` is what holds it in the registry, ``host/repository:tag``; ``digest`` that of
+    the manifest there, empty where none was written.
+    """
+
+    subdir: str
+    file_name: str
+    sha256: str
+    size: int
+    reference: str
+    digest: str = ""
+
+    def __str__(self) -> str:
+        return f"{self.subdir}/{self.file_name}"
+
+
+@dataclass(frozen=True, slots=True)
+class Failure:
+    """What couldn't be done, and why; both are short and printable."""
+
+    what: str
+    reason: str
+
+    def __post_init__(self) -> None:
+        object.__setattr__(self, "what", printable(self.what, 300))
+        object.__setattr__(self, "reason", printable(self.reason))
+
+
+@dataclass(slots=True)
+class Files:
+    """Some files: how many, how many bytes, and the first of them by name."""
+
+    count: int = 0
+    size: int = 0
+    first: list[Item] = field(default_factory=list)
+
+    def add(self, item: Item) -> None:
+        """Count one more."""
+        self.count += 1
+        self.size += item.size
+        if len(self.first) < _NAMED:
+            self.first.append(item)
+
+
+@dataclass(slots=True)
+class Outcome:
+    """What a transfer did, or with ``dry_run`` would have done.
+
+    ``present`` counts the files that were where they belong already; ``left`` those that an
+    interruption kept from being tried.
+    """
+
+    dry_run: bool = False
+    present: int = 0
+    moved: Files = field(default_factory=Files)
+    removed: Files = field(default_factory=Files)
+    failures: list[Failure] = field(default_factory=list)
+    failed: int = 0
+    notes: list[str] = field(default_factory=list)
+    noted: int = 0
+
+    def fail(self, failure: Failure) -> None:
+        """Something couldn't be done."""
+        self.failed += 1
+        if len(self.failures) < _NAMED:
+            self.failures.append(failure)
+
+    def note(self, text: str) -> None:
+        """Something that its reader should know."""
+        self.noted += 1
+        if len(self.notes) < _NAMED:
+            self.notes.append(printable(text))
+
+
+@dataclass(frozen=True, slots=True)
+class _Failed(Generic[T]):
+    item: T
+    error: ContentError | RegistryError
+
+
+@dataclass(frozen=True, slots=True)
+class Crew:
+    """Does the same to many artifacts, in threads; what is wrong with one costs that one alone."""
+
+    outcome: Outcome
+    jobs: int
+    abort: Callable[[], None]
+
+    def each(
+        self, items: Iterable[T], work: Callable[[T], R], names: Callable[[T], Iterable[str]]
+    ) -> Iterator[tuple[T, R]]:
+        """Each item with what became of it, in order; failures go into the outcome by name.
+
+        Raises RegistryError where nobody answers any more, or nobody is let in.
+        """
+
+        def attempt(item: T) -> tuple[T, R] | _Failed[T]:
+            try:
+                return item, work(item)
+            except LoginError:
+                raise
+            except (ContentError, RegistryError) as error:
+                return _Failed(item, error)
+
+        in_a_row = 0
+        for result in in_order(attempt, items, jobs=self.jobs, abort=self.abort):
+            if not isinstance(result, _Failed):
+                in_a_row = 0
+                yield result
+                continue
+            for name in names(result.item):
+                self.outcome.fail(Failure(name, str(result.error)))
+            # Its subclasses are answers; by itself it says that there was none.
+            in_a_row = in_a_row + 1 if type(result.error) is RegistryError else 0
+            if in_a_row >= max(_IN_A_ROW, self.jobs):
+                raise RegistryError(f"{in_a_row} artifacts in a row got no answer: {result.error}")
+
+
+def metered(progress: Progress) -> Callable[[int], None]:
+    """Tells a bar of bytes how far one file is, from 0 on again when it is begun anew."""
+    last = 0
+
+    def at(position: int) -> None:
+        nonlocal last
+        if position != last:
+            progress.step(position - last)
+            last = position
+
+    return at

@@ -1,0 +1,195 @@
+"""From an archive on the disk to what is pushed beside it: its info folder and its index.json.
+
+conda-package-streaming goes through their members. Archives come from strangers, so what is
+read of them is bounded here: in members, in bytes, and in bytes between two members.
+"""
+
+from __future__ import annotations
+
+import bz2
+import contextlib
+import gzip
+import hashlib
+import io
+import os
+import tarfile
+import zipfile
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+from pathlib import Path, PurePosixPath
+from typing import IO, cast
+
+from conda_package_streaming.package_streaming import tar_generator
+
+from indexer.channel.index_json import MAX_BYTES
+from indexer.channel.record import CONDA
+from indexer.errors import ContentError, printable
+from indexer.render import zstd
+
+_INFO = "info/"
+_INDEX_JSON = "info/index.json"
+_MAX_INFO = 512 * 1024 * 1024
+_MAX_TOTAL = 64 * 1024**3
+_MAX_MEMBERS = 1_000_000
+# Long names and extended headers stand between two members; real ones have a few kB.
+_MAX_BETWEEN = 8 * 1024 * 1024
+# The directory of a zip is read whole; that of an archive has three entries.
+_MAX_GULP = 16 * 1024 * 1024
+_BLOCK = 1 << 20
+_LATEST_TIME = 2**32 - 1
+
+
+@dataclass(frozen=True, slots=True)
+class Hashes:
+    """The sha256 and md5 (hex) of a file, and its size in bytes."""
+
+    sha256: str
+    md5: str
+    size: int
+
+
+def hash_file(path: Path) -> Hashes:
+    """Read a file once. Raises ContentError where it can't be read."""
+    sha256, md5, size = hashlib.sha256(), hashlib.md5(usedforsecurity=False), 0
+    try:
+        with path.open("rb") as file:
+            while chunk := file.read(_BLOCK):
+                sha256.update(chunk)
+                md5.update(chunk)
+                size += len(chunk)
+    except OSError as error:
+        raise ContentError(f"it can't be read: {error.strerror}") from error
+    return Hashes(sha256.hexdigest(), md5.hexdigest(), size)
+
+
+def read_index_json(path: Path) -> bytes:
+    """The bytes of an archive's ``info/index.json``; reads no further than that.
+
+    Raises ContentError for an archive that can't be read, or has none.
+    """
+    for tar, member in _members(path):
+        if member.name == _INDEX_JSON and member.isreg():
+            return _read_small(tar, member)
+    raise ContentError(f"it has no {_INDEX_JSON}")
+
+
+def pack_info(
+    path: Path, target: IO[bytes], *, stopped: Callable[[], bool] = lambda: False
+) -> bytes:
+    """Write an archive's info folder as tar.gz into ``target``; give its ``index.json``.
+
+    Names are relative to the folder, as conda-oci-mirror has them; only regular files are
+    taken, with one owner and mode, so that the same archive gives the same bytes. Raises
+    ContentError for an archive that can't be read whole, or has more in it than any real one.
+    """
+    index_json: bytes | None = None
+    size = 0
+    with (
+        gzip.GzipFile(filename="", mode="wb", fileobj=target, mtime=0, compresslevel=6) as packed,
+        tarfile.open(fileobj=packed, mode="w|", format=tarfile.PAX_FORMAT) as out,
+    ):
+        for tar, member in _members(path):
+            if stopped():
+                raise ContentError("given up, the run has ended")
+            if not member.name.startswith(_INFO) or not member.isreg():
+                continue
+            size += member.size
+            if size > _MAX_INFO:
+                raise ContentError(f"its info folder has more than {_MAX_INFO} bytes")
+            if member.name == _INDEX_JSON:
+                if index_json is not None:
+                    raise ContentError(f"it has two of {_INDEX_JSON}")
+                index_json = _read_small(tar, member)
+                out.addfile(_entry(member), io.BytesIO(index_json))
+            else:
+                out.addfile(_entry(member), tar.extractfile(member))
+    if index_json is None:
+        raise ContentError(f"it has no {_INDEX_JSON}")
+    return index_json
+
+
+def _entry(member: tarfile.TarInfo) -> tarfile.TarInfo:
+    entry = tarfile.TarInfo(member.name.removeprefix(_INFO))
+    entry.size = member.size
+    entry.mtime = min(max(int(member.mtime), 0), _LATEST_TIME)
+    return entry
+
+
+def _read_small(tar: tarfile.TarFile, member: tarfile.TarInfo) -> bytes:
+    if member.size > MAX_BYTES:
+        raise ContentError(f"its {member.name} has {member.size} bytes (at most {MAX_BYTES})")
+    file = tar.extractfile(member)
+    return file.read() if file is not None else b""
+
+
+def _members(path: Path) -> Iterator[tuple[tarfile.TarFile, tarfile.TarInfo]]:
+    """The members of an archive's tar (of .conda: of its info part), each checked."""
+    try:
+        with contextlib.ExitStack() as stack:
+            yield from _checked(_Bounded(_opened(path, stack)))
+    except (ContentError, GeneratorExit, MemoryError):
+        raise
+    except Exception as error:
+        # A dozen kinds, from zip, bz2, zstd, tar and the library between them.
+        text = printable(str(error), 200) or type(error).__name__
+        raise ContentError(f"it is no archive that can be read ({text})") from error
+
+
+def _opened(path: Path, stack: contextlib.ExitStack) -> IO[bytes]:
+    """The tar in an archive, decompressed as a stream."""
+    if not path.name.endswith(CONDA):
+        return stack.enter_context(bz2.open(path))
+    archive = zipfile.ZipFile(stack.enter_context(_NoGulp(path)))
+    name = f"info-{path.name.removesuffix(CONDA)}.tar.zst"
+    inner = stack.enter_context(stack.enter_context(archive).open(name))
+    return cast("IO[bytes]", stack.enter_context(zstd.reader(inner)))
+
+
+def _checked(bounded: _Bounded) -> Iterator[tuple[tarfile.TarFile, tarfile.TarInfo]]:
+    total = 0
+    for count, (tar, member) in enumerate(tar_generator(bounded)):
+        total += member.size
+        if count >= _MAX_MEMBERS or total > _MAX_TOTAL or member.size < 0:
+            raise ContentError(
+                f"it unpacks to more than {_MAX_MEMBERS} files or {_MAX_TOTAL} bytes"
+            )
+        place = PurePosixPath(member.name)
+        if place.is_absolute() or ".." in place.parts or "\0" in member.name:
+            raise ContentError(f"it has a path that leads out: {printable(member.name, 100)}")
+        bounded.allow(member.size)
+        yield tar, member
+        # The tar would hold on to every member.
+        tar.members.clear()
+
+
+class _Bounded:
+    """Gives no more than a member and what may stand before the next one."""
+
+    def __init__(self, inner: IO[bytes]) -> None:
+        self._inner = inner
+        self._left = _MAX_BETWEEN
+
+    def allow(self, size: int) -> None:
+        """A member of this size comes now."""
+        self._left = size + _MAX_BETWEEN
+
+    def read(self, size: int) -> bytes:
+        """The next bytes."""
+        data = self._inner.read(size)
+        self._left -= len(data)
+        if self._left < 0:
+            # Headers are held in memory whole.
+            raise ContentError(f"it has headers of more than {_MAX_BETWEEN} bytes")
+        return data
+
+
+class _NoGulp(io.FileIO):
+    """A file of which nobody takes too much at once."""
+
+    def read(self, size: int | None = -1) -> bytes | None:  # type: ignore[override]  # as zipfile asks
+        """The next bytes."""
+        rest = os.fstat(self.fileno()).st_size - self.tell()
+        wanted = rest if size is None or size < 0 else size
+        if wanted > _MAX_GULP:
+            raise ContentError("its zip has a directory that no archive has")
+        return super().read(wanted)

@@ -1,0 +1,237 @@
+"""One build into a registry: its blobs, then the manifest under its tag."""
+
+from __future__ import annotations
+
+import os
+import tempfile
+import threading
+from collections.abc import Sequence
+from dataclasses import dataclass
+from datetime import datetime
+from pathlib import Path
+
+from indexer.channel import codec, manifest
+from indexer.channel.artifact import Place
+from indexer.channel.index_json import Identity, parse_identity
+from indexer.channel.record import CONDA, TARBZ2
+from indexer.errors import ConflictError, ContentError, NotFoundError
+from indexer.progress import Progress
+from indexer.registry.address import is_repository, is_tag
+from indexer.registry.base import Registry
+from indexer.registry.content import OCI_MANIFEST, Content, Digest, RawManifest
+from indexer.transfer.outcome import Failure, Item, metered
+from indexer.transfer.packing import Hashes, hash_file, pack_info
+
+ARCHIVES = (CONDA, TARBZ2)
+# Whoever writes the same tag all the time is given so many turns.
+_TURNS = 5
+# Asking for a mount costs as much as sending something small.
+_WORTH_MOUNTING = 64 * 1024
+_REMEMBERED = 10_000
+
+
+@dataclass(frozen=True, slots=True)
+class LocalFile:
+    """An archive on this machine. Its name is that of the package file."""
+
+    path: Path
+    hashes: Hashes
+
+
+@dataclass(frozen=True, slots=True)
+class Build:
+    """What is to be pushed under one tag, and what that tag led to when it was looked at."""
+
+    place: Place
+    files: tuple[LocalFile, ...]
+    previous: RawManifest | None
+
+
+@dataclass(frozen=True, slots=True)
+class Pushed:
+    """What became of the archives of one build."""
+
+    items: tuple[Item, ...]
+    failures: tuple[Failure, ...]
+
+
+def place_of_identity(identity: Identity, fallback: str | None) -> Place:
+    """Where a package belongs, by what its index.json says. Raises ContentError.
+
+    ``fallback`` is the subdir of one that doesn't say.
+    """
+    subdir = identity.subdir or fallback
+    if subdir is None:
+        raise ContentError("its index.json names no subdir: say --subdir")
+    repository = codec.repository_name(identity.name)
+    tag = codec.tag_name(identity.version, identity.build)
+    if not is_repository(repository):
+        raise ContentError(f"{identity.name!r} can't be spelt as a repository's name")
+    if not is_tag(tag):
+        raise ContentError(
+            f"its version and build would be the tag {tag[:200]!r}, which no registry takes: "
+            "a tag has at most 128 letters, digits, and . _ - in it"
+        )
+    return Place(subdir, repository, tag)
+
+
+def check_name(file_name: str, identity: Identity) -> None:
+    """Raise ContentError where a file isn't called as its index.json has it."""
+    if file_name not in {identity.stem + end for end in ARCHIVES}:
+        raise ContentError(f"its index.json makes it {identity.stem}")
+
+
+class Pusher:
+    """Pushes the builds of one channel. ``now`` is the time of the upload.
+
+    ``status_key`` is the annotation that new content loses.
+    """
+
+    def __init__(
+        self,
+        registry: Registry,
+        channel: str,
+        *,
+        status_key: str,
+        now: datetime,
+        scratch: Path,
+        progress: Progress,
+    ) -> None:
+        self._registry = registry
+        self._channel = channel
+        self._status_key = status_key
+        self._created = now.strftime("%Y.%m.%d.%H%M%S")
+        self._scratch = scratch
+        self._progress = progress
+        self._stopped = threading.Event()
+        # Unpacking is work for a processor, and takes memory.
+        self._packing = threading.BoundedSemaphore(os.cpu_count() or 2)
+        self._where: dict[Digest, str] = {}
+
+    def stop(self) -> None:
+        """End what takes long."""
+        self._stopped.set()
+
+    def repository(self, place: Place) -> str:
+        """The full name of a build's repository."""
+        return self._registry.address.repository(self._channel, place.subdir, place.repository)
+
+    def reference(self, place: Place) -> str:
+        """What people and services call the build: ``host/repository:tag``."""
+        return self._registry.address.reference(self.repository(place), place.tag)
+
+    def find(self, place: Place) -> RawManifest | None:
+        """What the build's tag leads to; None where there is no such tag."""
+        try:
+            return self._registry.manifest(self.repository(place), place.tag)
+        except NotFoundError:
+            return None
+
+    def push(self, build: Build, *, again: bool = False) -> Pushed:
+        """Push archives of one build; one that is unsound doesn't keep the other back.
+
+        With ``again`` the tag is written even where nothing has changed. Raises ContentError or
+        RegistryError where nothing could be pushed.
+        """
+        archives, failures = [], []
+        # The peer's info layers are those of the last upload; .conda is the better one.
+        for file in sorted(build.files, key=lambda file: file.path.name.endswith(CONDA)):
+            try:
+                archives.append(self._put_blobs(build.place, file))
+            except ContentError as error:
+                failures.append(Failure(f"{build.place.subdir}/{file.path.name}", str(error)))
+        items = self._items(build, archives, again=again) if archives else ()
+        return Pushed(tuple(items), tuple(failures))
+
+    def _items(
+        self, build: Build, archives: Sequence[manifest.Archive], *, again: bool
+    ) -> list[Item]:
+        digest = self._put_manifest(build, archives, again=again)
+        return [
+            Item(
+                build.place.subdir,
+                archive.file_name,
+                archive.sha256,
+                archive.size,
+                self.reference(build.place),
+                str(digest),
+            )
+            for archive in archives
+        ]
+
+    def _put_blobs(self, place: Place, file: LocalFile) -> manifest.Archive:
+        with tempfile.NamedTemporaryFile(dir=self._scratch, suffix=".tar.gz") as info:
+            with self._packing:
+                index_json = pack_info(file.path, info, stopped=self._stopped.is_set)
+            info.flush()
+            identity = parse_identity(index_json)
+            check_name(file.path.name, identity)
+            if place_of_identity(identity, place.subdir) != place:
+                raise ContentError(f"its index.json makes it {identity.subdir}/{identity.stem}")
+            info_path = Path(info.name)
+            info_hashes = hash_file(info_path)
+            info_digest = Digest(info_hashes.sha256)
+            hashes = file.hashes
+            for content in (
+                Content.of_file(
+                    file.path, Digest(hashes.sha256), hashes.size, metered(self._progress)
+                ),
+                Content.of_file(info_path, info_digest, info_hashes.size),
+                Content.of_bytes(index_json),
+            ):
+                self._put_blob(self.repository(place), content)
+        return manifest.Archive(
+            file_name=file.path.name,
+            sha256=hashes.sha256,
+            md5=hashes.md5,
+            size=hashes.size,
+            index_json=index_json,
+            info_digest=info_digest,
+            info_size=info_hashes.size,
+            created=self._created,
+        )
+
+    def _put_blob(self, repository: str, content: Content) -> None:
+        source = self._where.get(content.digest) if content.size >= _WORTH_MOUNTING else None
+        how = self._registry.put_blob(repository, content, source)
+        if how != "sent":
+            content.at(content.size)
+        if content.size >= _WORTH_MOUNTING:
+            while len(self._where) >= _REMEMBERED:
+                self._where.pop(next(iter(self._where)), None)
+            self._where[content.digest] = repository
+
+    def _put_manifest(
+        self, build: Build, archives: Sequence[manifest.Archive], *, again: bool
+    ) -> Digest:
+        repository, previous = self.repository(build.place), build.previous
+        for turn in range(_TURNS):
+            body, media_type = self._merged(previous, archives)
+            if previous is not None and body == previous.body and not again:
+                return previous.digest
+            if manifest.names_own_config(body):
+                self._registry.put_blob(repository, manifest.CONFIG)
+            try:
+                return self._registry.put_manifest(
+                    repository,
+                    build.place.tag,
+                    body,
+                    media_type,
+                    replaces=None if previous is None else previous.digest,
+                )
+            except ConflictError:
+                if turn == _TURNS - 1:
+                    raise
+                previous = self.find(build.place)
+        raise AssertionError("the last turn returns or raises")
+
+    def _merged(
+        self, previous: RawManifest | None, archives: Sequence[manifest.Archive]
+    ) -> tuple[bytes, str]:
+        media_type = (previous.media_type if previous is not None else "") or OCI_MANIFEST
+        raw = previous
+        for archive in archives:
+            raw = RawManifest(manifest.with_archive(raw, archive, self._status_key), media_type)
+        if raw is None:
+            raise ContentError("no archive to push")
+        return raw.body, media_type
