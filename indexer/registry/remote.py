@@ -43,6 +43,9 @@ _MAX_PAGES = 100_000
 _MAX_ERROR = 64 * 1024
 # A large blob may take longer than the retry time, and deserves more than one try.
 _TRIES = 5
+# docker-registry looks at the blobs that a manifest names, and finds one's link empty while
+# somebody else links the same blob: seen twice in 2,000 manifests, as 400 DIGEST_INVALID.
+_LOOKS = 3
 
 
 class RemoteRegistry:
@@ -142,7 +145,12 @@ class RemoteRegistry:
         url = self._url(repository, f"manifests/{reference}")
         headers = {"Content-Type": media_type}
         scope = self._scope(repository)
-        answer = self._ask("PUT", "pushed manifests", url, scope, headers, _MAX_ERROR, body=content)
+        for _ in range(_LOOKS):
+            answer = self._ask(
+                "PUT", "pushed manifests", url, scope, headers, _MAX_ERROR, body=content
+            )
+            if answer.status != 400:
+                break
         if answer.status not in {200, 201, 202}:
             self._refuse(answer)
         return content.digest

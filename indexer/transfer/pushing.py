@@ -6,7 +6,7 @@ import os
 import tempfile
 import threading
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from datetime import datetime
 from pathlib import Path
 
@@ -53,6 +53,14 @@ class Pushed:
 
     items: tuple[Item, ...]
     failures: tuple[Failure, ...]
+
+
+@dataclass(slots=True)
+class _Turn:
+    """Something that is done once, by whoever comes first."""
+
+    lock: threading.Lock = field(default_factory=threading.Lock)
+    is_done: bool = False
 
 
 def place_of_identity(identity: Identity, fallback: str | None) -> Place:
@@ -107,6 +115,8 @@ class Pusher:
         # Unpacking is work for a processor, and takes memory.
         self._packing = threading.BoundedSemaphore(os.cpu_count() or 2)
         self._where: dict[Digest, str] = {}
+        self._lock = threading.Lock()
+        self._configs: dict[str, _Turn] = {}
 
     def stop(self) -> None:
         """End what takes long."""
@@ -210,7 +220,7 @@ class Pusher:
             if previous is not None and body == previous.body and not again:
                 return previous.digest
             if manifest.names_own_config(body):
-                self._registry.put_blob(repository, manifest.CONFIG)
+                self._put_config(repository)
             try:
                 return self._registry.put_manifest(
                     repository,
@@ -224,6 +234,15 @@ class Pusher:
                     raise
                 previous = self.find(build.place)
         raise AssertionError("the last turn returns or raises")
+
+    def _put_config(self, repository: str) -> None:
+        """Once for all tags of a repository, and not from two threads at once."""
+        with self._lock:
+            turn = self._configs.setdefault(repository, _Turn())
+        with turn.lock:
+            if not turn.is_done:
+                self._registry.put_blob(repository, manifest.CONFIG)
+                turn.is_done = True
 
     def _merged(
         self, previous: RawManifest | None, archives: Sequence[manifest.Archive]
