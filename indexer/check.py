@@ -7,7 +7,6 @@ names and not with the records; only names whose sums differ are looked at again
 from __future__ import annotations
 
 import hashlib
-import posixpath
 import re
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
@@ -22,7 +21,7 @@ from indexer.errors import ContentError, printable
 from indexer.files import sha256_of
 from indexer.parallel import in_order
 from indexer.progress import SILENCE, Progress, counted
-from indexer.published import Folder, Published, is_address, is_path, read_bytes
+from indexer.published import Folder, Published, is_address, is_path, read_bytes, resolve
 from indexer.published.records import is_json, read_records, same_when_unpacked
 from indexer.render import channeldata, history, repodata, shards
 from indexer.render.zstd import decompress
@@ -215,7 +214,7 @@ class _Subdir:
                 self._where(shards.INDEX_NAME), f"is said to be that of {info['subdir']}"
             )
         form = _Form()
-        place = _shards_at(self._where(""), info)
+        place = resolve(self._subdir, info["shards_base_url"])
         where = (f"{place}{digest}{shards.SUFFIX}" for digest in hashes.values())
         contents = in_order(self._shard, where, jobs=_THREADS, abort=self._channel.close)
         self._progress.begin(f"Checking the shards of {self._subdir}", len(hashes))
@@ -319,17 +318,3 @@ def _against_hashes(fields: Mapping[str, Any]) -> Iterator[str]:
             yield f"{key} isn't one"
     if fields.get("sha256") is None and fields.get("md5") is None:
         yield "no hash at all"
-
-
-def _shards_at(folder: str, info: Mapping[str, Any]) -> str:
-    """Where a shard index says that its shards are: an address, or a path within the channel.
-
-    CEP 16: relative to the index. What leads out of the channel stays as it is, and is refused
-    where it is fetched.
-    """
-    base = str(info["shards_base_url"])
-    base += "" if not base or base.endswith("/") else "/"
-    if is_address(base):
-        return base
-    path = posixpath.normpath(posixpath.join(folder, base))
-    return f"{path}/"

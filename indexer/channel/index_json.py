@@ -109,13 +109,13 @@ def parse_identity(data: bytes) -> Identity:
 
     Raises ContentError with the first reason against it.
     """
-    return _identity(_load(data))
+    return identity_of(_load(data))
 
 
 def parse_index_json(data: bytes) -> IndexJson:
     """Read and check index.json. Raises ContentError with the first reason against it."""
     document = _load(data)
-    identity = _identity(document)
+    identity = identity_of(document)
     _check_build_number(document)
     for key, types in _FIELDS.items():
         if key in document:
@@ -151,7 +151,8 @@ def _load(data: bytes) -> dict[str, Any]:
     return document
 
 
-def _identity(document: dict[str, Any]) -> Identity:
+def identity_of(document: Mapping[str, Any]) -> Identity:
+    """What a package is, by an index.json or a record of any index. Raises ContentError."""
     name = _matching(document, "name", _NAME)
     version = _version(document)
     build = _matching(document, "build", _BUILD)

@@ -13,13 +13,19 @@ from typing import Any
 
 import orjson
 
-from indexer.channel.artifact import ARCHIVE_TYPES, INDEX_JSON_TYPE, MD5_ANNOTATION
+from indexer.channel.artifact import (
+    ARCHIVE_TYPES,
+    INDEX_JSON_TYPE,
+    MD5_ANNOTATION,
+    archive_layers,
+)
 from indexer.channel.record import CONDA, TARBZ2
 from indexer.errors import ContentError
 from indexer.registry.content import (
     MAX_MANIFEST,
     OCI_MANIFEST,
     Content,
+    Descriptor,
     Digest,
     ImageManifest,
     RawManifest,
@@ -66,8 +72,7 @@ class Archive:
 
 def read_document(raw: RawManifest) -> dict[str, Any]:
     """A manifest's JSON, to be changed. Raises ContentError where it can't be added to."""
-    if not isinstance(parse_manifest(raw), ImageManifest):
-        raise ContentError("its tag leads to an image index, which cf-index doesn't change")
+    _image(raw)
     document: dict[str, Any] = orjson.loads(raw.body)
     return document
 
@@ -82,6 +87,26 @@ def holds(raw: RawManifest, file_name: str, sha256: str) -> bool:
     return {INFO_TYPE, INDEX_JSON_TYPE} <= types and any(
         layer["digest"] == f"sha256:{sha256}" and _title(layer) == file_name for layer in layers
     )
+
+
+def archives(raw: RawManifest) -> list[Descriptor]:
+    """The layers that are archives. Raises ContentError where the tag holds an image index."""
+    return archive_layers(_image(raw))
+
+
+def archive_hashes(raw: RawManifest, file_name: str) -> tuple[str, str | None] | None:
+    """The sha256 and, where it is known, md5 (hex) of an archive; None where it isn't there whole.
+
+    As with ``holds``: what belongs beside it must be there, too.
+    """
+    try:
+        layers = {layer.title: layer for layer in archives(raw)}
+    except ContentError:
+        return None
+    layer = layers.get(file_name)
+    if layer is None or not holds(raw, file_name, layer.digest.hex):
+        return None
+    return layer.digest.hex, layer.annotations.get(MD5_ANNOTATION)
 
 
 def with_archive(previous: RawManifest | None, archive: Archive, status_key: str) -> bytes:
@@ -132,6 +157,13 @@ def descriptor(media_type: str, digest: Digest, size: int, title: str) -> dict[s
         "digest": str(digest),
         "annotations": {TITLE: title},
     }
+
+
+def _image(raw: RawManifest) -> ImageManifest:
+    parsed = parse_manifest(raw)
+    if not isinstance(parsed, ImageManifest):
+        raise ContentError("its tag leads to an image index, which cf-index doesn't change")
+    return parsed
 
 
 def _layers(archive: Archive) -> list[dict[str, Any]]:

@@ -187,11 +187,17 @@ class Guard:
     allow_drop: bool = False
 
     def raise_if_unsafe(
-        self, counts: Mapping[str, Count], *, unlisted: Collection[str] = ()
+        self,
+        counts: Mapping[str, Count],
+        *,
+        unlisted: Collection[str] = (),
+        doing: str = "publish",
+        listed: str = "repositories",
     ) -> None:
         """Raise GuardError, with the arithmetic, where a plan takes out too much.
 
-        ``unlisted`` are the subdirs for which not one repository was listed.
+        ``unlisted`` are the subdirs of which nothing was ``listed`` at all; ``doing`` is what
+        isn't done then.
         """
         if self.allow_drop:
             return
@@ -201,7 +207,7 @@ class Guard:
         for subdir, count in counts.items():
             if count.before and subdir in unlisted:
                 problems.append(
-                    f"{subdir}: no repositories are listed, where {count.before} records were"
+                    f"{subdir}: no {listed} are listed, where {count.before} records were"
                 )
             elif count.before >= GUARDED_FROM and count.removed > allowed * count.before:
                 share = count.removed / count.before
@@ -211,6 +217,6 @@ class Guard:
                 )
         if problems:
             raise GuardError(
-                "Refused to publish: " + "; ".join(problems) + ". If this is meant, say "
+                f"Refused to {doing}: " + "; ".join(problems) + ". If this is meant, say "
                 "--allow-drop; if not, look at the registry."
             )

@@ -9,6 +9,7 @@ import click
 
 import indexer
 from indexer.cli.check import check
+from indexer.cli.mirror import mirror
 from indexer.cli.push import push
 from indexer.cli.rebuild import rebuild
 from indexer.errors import CfIndexError, printable
@@ -59,3 +60,4 @@ def main(*, debug: bool) -> None:
 main.add_command(rebuild)
 main.add_command(check)
 main.add_command(push)
+main.add_command(mirror)

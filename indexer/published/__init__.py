@@ -3,14 +3,23 @@
 from __future__ import annotations
 
 import contextlib
+import posixpath
 import re
+import shutil
 import tempfile
 from collections.abc import Iterator
 from pathlib import Path, PurePosixPath
-from typing import Protocol
+from typing import IO, Protocol
 from urllib.parse import quote, urljoin, urlsplit
 
-from indexer.errors import ConfigError, ContentError, RegistryError, printable
+from indexer.errors import (
+    ConfigError,
+    ContentError,
+    NotFoundError,
+    RefusedError,
+    RegistryError,
+    printable,
+)
 from indexer.registry.transport import Transport
 
 MAX_FILE = 4 * 1024**3
@@ -38,6 +47,20 @@ class Published(Protocol):
 
         Raises RegistryError where that can't be found out, ContentError for more than
         ``limit`` bytes.
+        """
+        ...
+
+    def address_of(self, path: str) -> str:
+        """The http(s) address of a path of the channel; the path itself in a folder.
+
+        Raises ContentError for a path that leads out of the channel.
+        """
+        ...
+
+    def download(self, address: str, file: IO[bytes], limit: int) -> None:
+        """What is at an http(s) address into a file; what the file holds isn't asked for again.
+
+        Raises NotFoundError, RegistryError and ContentError.
         """
         ...
 
@@ -70,6 +93,16 @@ class Folder:
             raise ContentError(f"{address} is outside of the channel")
         return _fetch_address(self._transport, address, limit)
 
+    def address_of(self, path: str) -> str:
+        """The path."""
+        return _checked(path)
+
+    def download(self, address: str, file: IO[bytes], limit: int) -> None:
+        """What is at an address outside, into a file."""
+        if self._transport is None:
+            raise ContentError(f"{address} is outside of the channel")
+        _download(self._transport, address, file, limit)
+
     def fetch(self, path: str, limit: int = MAX_FILE) -> Path | None:
         """The file itself."""
         file = self.root / _checked(path)
@@ -100,9 +133,17 @@ class Website:
         """What is at an address outside."""
         return _fetch_address(self._transport, address, limit)
 
+    def address_of(self, path: str) -> str:
+        """The path's address."""
+        return urljoin(self.location, quote(_checked(path)))
+
+    def download(self, address: str, file: IO[bytes], limit: int) -> None:
+        """What is at an address into a file."""
+        _download(self._transport, address, file, limit)
+
     def fetch(self, path: str, limit: int = MAX_FILE) -> Path | None:
         """A fresh download; the caller may delete it."""
-        url = urljoin(self.location, quote(_checked(path)))
+        url = self.address_of(path)
         with tempfile.NamedTemporaryFile(dir=self._scratch, delete=False) as file:
             answer = self._transport.request("GET", url, limit=limit, sink=file)
         if answer.status == 200:
@@ -146,6 +187,39 @@ def check_address(address: str) -> None:
         raise ConfigError(f"{printable(address, 200)!r} is not an address: it names no host.")
 
 
+def resolve(subdir: str, base: str) -> str:
+    """Where what a subdir's index calls ``base`` is: an address, or a folder of the channel.
+
+    CEP 15 and CEP 16: relative to the index. It ends with a slash. What leads out of the
+    channel stays as it is, and is refused where it is fetched.
+    """
+    base += "" if not base or base.endswith("/") else "/"
+    if "://" in base:
+        return base
+    path = posixpath.normpath(posixpath.join(subdir, base))
+    return f"{path}/"
+
+
+def download(channel: Published, place: str, file: IO[bytes], limit: int) -> None:
+    """What is at a path of the channel, or at an address, into a file; goes on after its content.
+
+    Raises NotFoundError where there is nothing, RegistryError where it can't be had, and
+    ContentError for more than ``limit`` bytes.
+    """
+    if not is_address(place):
+        place = channel.address_of(place)
+    if is_address(place):
+        channel.download(place, file, limit)
+        return
+    path = channel.fetch(place, limit)
+    if path is None:
+        raise NotFoundError(f"{channel.location} has no {place}.")
+    file.seek(0)
+    file.truncate()
+    with path.open("rb") as source:
+        shutil.copyfileobj(source, file, 1 << 20)
+
+
 def read_bytes(channel: Published, path: str, limit: int) -> bytes | None:
     """A small file's content; None where the channel doesn't have it."""
     file = channel.fetch(path, limit)
@@ -163,6 +237,14 @@ def _fetch_address(transport: Transport, address: str, limit: int) -> bytes | No
         return answer.body
     _check_absent(answer.status, address)
     return None
+
+
+def _download(transport: Transport, address: str, file: IO[bytes], limit: int) -> None:
+    answer = transport.request("GET", address, limit=limit, sink=file, resume=True)
+    if answer.status in {404, 410}:
+        raise NotFoundError(f"{address} answered {answer.status}.")
+    if answer.status not in {200, 206}:
+        raise RefusedError(f"{address} answered {answer.status}.")
 
 
 def _check_absent(status: int, url: str) -> None:

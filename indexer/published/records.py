@@ -36,6 +36,17 @@ def read_records(
         raise ContentError(f"is not JSON: {error}") from error
 
 
+def read_info(path: Path, *, packed: bool) -> dict[str, Any]:
+    """The ``info`` of a repodata.json; empty where it has none. Raises ContentError."""
+    try:
+        with path.open("rb") as raw:
+            stream = _stream(raw, packed=packed)
+            info: object = next(ijson.items(stream, "info", use_float=True), {})
+    except (ijson.JSONError, OSError, zstd.ZstdError, EOFError, UnicodeError) as error:
+        raise ContentError(f"is not JSON: {error}") from error
+    return info if isinstance(info, dict) else {}
+
+
 def _foreign_records(
     path: Path, subdir: str, *, packed: bool
 ) -> Iterator[tuple[str, str, dict[str, Any]]]:

@@ -13,13 +13,18 @@ __all__ = ["Registry", "RegistryAddress", "Transport", "open_registry"]
 
 
 def open_registry(
-    address: RegistryAddress, transport: Transport, *, writing: bool = False
+    address: RegistryAddress,
+    transport: Transport,
+    *,
+    writing: bool = False,
+    anonymous: bool = False,
 ) -> Registry:
     """The backend for an address; asks nothing of it yet. Raises ConfigError.
 
     ``writing``: whoever means to write asks for the right to do so from the beginning.
+    ``anonymous``: no credentials are looked for; for addresses that somebody else has named.
     """
     if address.scheme == "ocidir":
         return LayoutRegistry(address)
-    basic = find_basic(address.host)
+    basic = None if anonymous else find_basic(address.host)
     return RemoteRegistry(address, transport, basic=basic, writing=writing)

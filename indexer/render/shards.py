@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from typing import Any
 
 import msgpack
@@ -42,8 +42,15 @@ def packed_size(record: Record) -> int:
 
 def unpack_shard(packed: bytes) -> dict[str, Record]:
     """The records of a decompressed shard, by file name. Raises ContentError where it isn't one."""
+    return {name: _record(name, fields) for name, fields in shard_entries(packed)}
+
+
+def shard_entries(packed: bytes) -> Iterator[tuple[str, dict[str, Any]]]:
+    """File names and fields of a decompressed shard; of the fields nothing is checked yet.
+
+    Raises ContentError where it isn't a shard.
+    """
     shard = _unpack(packed)
-    records: dict[str, Record] = {}
     for section in ("packages", "packages.conda"):
         entries = shard.get(section)
         if not isinstance(entries, dict):
@@ -51,16 +58,20 @@ def unpack_shard(packed: bytes) -> dict[str, Record]:
         for file_name, fields in entries.items():
             if not isinstance(file_name, str) or not isinstance(fields, dict):
                 raise ContentError(f"a shard whose {section} are not records by file name")
-            records[file_name] = _record(file_name, fields)
-    return records
+            yield file_name, fields
 
 
-def _record(file_name: str, fields: dict[str, Any]) -> Record:
+def spell_hashes(file_name: str, fields: dict[str, Any]) -> None:
+    """Turn a shard's hashes from bytes into hex. Raises ContentError where they aren't any."""
     for key, length in _HASHES.items():
         value = fields.get(key)
         if value is not None and (not isinstance(value, bytes) or len(value) != length):
             raise ContentError(f"{file_name}: {key} is not {length} bytes")
         fields[key] = None if value is None else value.hex()
+
+
+def _record(file_name: str, fields: dict[str, Any]) -> Record:
+    spell_hashes(file_name, fields)
     if not isinstance(fields["sha256"], str) or not isinstance(fields.get("name"), str):
         raise ContentError(f"{file_name}: a record without name or sha256")
     try:

@@ -109,7 +109,7 @@ class Pusher:
         self._channel = channel
         self._status_key = status_key
         self._created = now.strftime("%Y.%m.%d.%H%M%S")
-        self._scratch = scratch
+        self.scratch = scratch
         self._progress = progress
         self._stopped = threading.Event()
         # Unpacking is work for a processor, and takes memory.
@@ -170,7 +170,7 @@ class Pusher:
         ]
 
     def _put_blobs(self, place: Place, file: LocalFile) -> manifest.Archive:
-        with tempfile.NamedTemporaryFile(dir=self._scratch, suffix=".tar.gz") as info:
+        with tempfile.NamedTemporaryFile(dir=self.scratch, suffix=".tar.gz") as info:
             with self._packing:
                 index_json = pack_info(file.path, info, stopped=self._stopped.is_set)
             info.flush()

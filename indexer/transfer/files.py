@@ -1,0 +1,32 @@
+"""Files that are being written: how far they are, and that nothing else is written through them."""
+
+from __future__ import annotations
+
+import io
+import os
+from collections.abc import Callable
+from pathlib import Path
+
+from indexer.errors import ConfigError
+
+
+class MeteredFile(io.BufferedRandom):
+    """A file to download into, with what it holds already; ``at`` is told how far it is.
+
+    Raises ConfigError where it can't be made.
+    """
+
+    def __init__(self, path: Path, at: Callable[[int], None]) -> None:
+        try:
+            flags = os.O_RDWR | os.O_CREAT | os.O_NOFOLLOW | os.O_CLOEXEC
+            descriptor = os.open(path, flags, 0o644)
+        except OSError as error:
+            raise ConfigError(f"{path} can't be written: {error.strerror}.") from error
+        super().__init__(io.FileIO(descriptor, "r+"))
+        self._at = at
+
+    def write(self, data: bytes) -> int:  # type: ignore[override]  # all that is written here
+        """Write, and tell where that leads."""
+        count = super().write(data)
+        self._at(self.tell())
+        return count

@@ -1,0 +1,249 @@
+"""``mirror``: what a conda channel has, into a registry."""
+
+from __future__ import annotations
+
+import os
+import tempfile
+from collections.abc import Callable, Collection, Iterator, Sequence
+from contextlib import suppress
+from dataclasses import dataclass
+from datetime import datetime
+from pathlib import Path
+
+from indexer.channel import manifest
+from indexer.channel.artifact import Place
+from indexer.errors import ConfigError, ContentError, DeniedError, NotFoundError
+from indexer.progress import SILENCE, Progress
+from indexer.registry import Registry
+from indexer.registry.content import RawManifest
+from indexer.transfer.files import MeteredFile
+from indexer.transfer.outcome import Crew, Failure, Item, Outcome, metered
+from indexer.transfer.packing import Hashes, hash_file
+from indexer.transfer.pruning import Pruner
+from indexer.transfer.pushing import Build, LocalFile, Pushed, Pusher
+from indexer.transfer.upstream import KNOWN_SUBDIRS, Entry, Upstream
+
+
+@dataclass(frozen=True, slots=True)
+class _Lack:
+    """What the registry lacks of one build, and what its tag leads to."""
+
+    place: Place
+    entries: tuple[Entry, ...]
+    previous: RawManifest | None
+
+
+class Mirror:
+    """Copies what a registry lacks of a channel.
+
+    ``subdirs`` and ``globs`` (of package names) choose what is copied; without them, all is.
+    """
+
+    def __init__(
+        self,
+        upstream: Upstream,
+        registry: Registry,
+        channel: str,
+        *,
+        now: datetime,
+        status_key: str,
+        subdirs: Sequence[str] = (),
+        globs: Sequence[str] = (),
+        dry_run: bool = False,
+        jobs: int = 16,
+        progress: Progress = SILENCE,
+        abort: Callable[[], None] = lambda: None,
+    ) -> None:
+        self._upstream = upstream
+        self._registry = registry
+        self._channel = channel
+        self._now = now
+        self._status_key = status_key
+        self._subdirs = tuple(subdirs)
+        self._globs = tuple(globs)
+        self._jobs = jobs
+        self._progress = progress
+        self._abort = abort
+        self.outcome = Outcome(dry_run=dry_run)
+
+    def run(self, pruner: Pruner | None = None) -> Outcome:
+        """Copy, then take out what upstream doesn't have any more, where a ``pruner`` is given.
+
+        What became of it stays in ``outcome``. Raises ConfigError where upstream has nothing of
+        what is asked for, RegistryError where upstream or the registry doesn't answer, and
+        GuardError, before anything is done, where too much would be taken out.
+        """
+        with tempfile.TemporaryDirectory(prefix="cf-index-") as scratch:
+            pusher = Pusher(
+                self._registry,
+                self._channel,
+                status_key=self._status_key,
+                now=self._now,
+                scratch=Path(scratch),
+                progress=SILENCE,
+            )
+
+            def abort() -> None:
+                pusher.stop()
+                self._abort()
+
+            crew = Crew(self.outcome, self._jobs, abort)
+            listed = self._list()
+            lacks = self._compare(crew, pusher, listed)
+            if pruner is not None:
+                pruner.plan(crew, pusher, listed, self._globs)
+            if self.outcome.dry_run:
+                for lack in lacks:
+                    self._foresee(pusher, lack)
+            else:
+                self._copy_all(crew, pusher, lacks)
+            if pruner is not None:
+                pruner.carry_out(crew, pusher)
+        return self.outcome
+
+    def _list(self) -> dict[str, list[Entry]]:
+        """What upstream has, by subdir."""
+        subdirs = self._subdirs or self._upstream.subdirs() or KNOWN_SUBDIRS
+        self._progress.begin(f"Reading {self._upstream.location}", len(subdirs))
+        found = {}
+        for subdir in subdirs:
+            listed = self._upstream.entries(subdir, self._globs, self._complain)
+            self._progress.step()
+            if listed is not None:
+                found[subdir] = listed.entries
+                for problem in listed.problems:
+                    self.outcome.note(f"{problem}; {listed.form} is read instead")
+            elif self._subdirs:
+                raise ConfigError(f"{self._upstream.location} has no {subdir}.")
+        self._progress.end()
+        if not found:
+            raise ConfigError(
+                f"{self._upstream.location} is no channel: it has no repodata in any subdir."
+            )
+        return found
+
+    def _complain(self, what: str, reason: str) -> None:
+        self.outcome.fail(Failure(what, reason))
+
+    def _compare(self, crew: Crew, pusher: Pusher, listed: dict[str, list[Entry]]) -> list[_Lack]:
+        """What the registry lacks: the tags of each repository, then the manifests of those."""
+        builds: dict[Place, list[Entry]] = {}
+        for entries in listed.values():
+            for entry in entries:
+                builds.setdefault(entry.place, []).append(entry)
+        repositories: dict[str, list[Place]] = {}
+        for place in builds:
+            repositories.setdefault(pusher.repository(place), []).append(place)
+        self._progress.begin("Comparing with the registry", len(builds))
+        lacks = []
+        looked = crew.each(
+            self._tagged(crew, repositories, builds),
+            lambda item: pusher.find(item[0]) if item[1] else None,
+            lambda item: [str(entry) for entry in builds[item[0]]],
+        )
+        for (place, _), previous in looked:
+            self._progress.step()
+            lacking = tuple(e for e in builds[place] if not self._is_there(e, previous))
+            self.outcome.present += len(builds[place]) - len(lacking)
+            if lacking:
+                lacks.append(_Lack(place, lacking, previous))
+        self._progress.end()
+        return lacks
+
+    def _tagged(
+        self, crew: Crew, repositories: dict[str, list[Place]], builds: dict[Place, list[Entry]]
+    ) -> Iterator[tuple[Place, bool]]:
+        """Each build, and whether its tag is there."""
+
+        def names(item: tuple[str, list[Place]]) -> Iterator[str]:
+            return (str(entry) for place in item[1] for entry in builds[place])
+
+        for (_, places), tags in crew.each(
+            repositories.items(), lambda item: self._tags(item[0]), names
+        ):
+            for place in places:
+                yield place, place.tag in tags
+
+    def _tags(self, repository: str) -> Collection[str]:
+        # What isn't there is refused by some.
+        with suppress(NotFoundError, DeniedError):
+            return frozenset(self._registry.tags(repository))
+        return ()
+
+    def _is_there(self, entry: Entry, previous: RawManifest | None) -> bool:
+        if previous is None:
+            return False
+        known = manifest.archive_hashes(previous, entry.file_name)
+        if known is None:
+            return False
+        sha256, md5 = known
+        is_same = sha256 == entry.sha256 if entry.sha256 is not None else md5 == entry.md5
+        if not is_same:
+            self.outcome.note(f"{entry}: upstream has other bytes; they take the place of ours")
+        return is_same
+
+    def _foresee(self, pusher: Pusher, lack: _Lack) -> None:
+        reference = pusher.reference(lack.place)
+        for entry in lack.entries:
+            item = Item(
+                lack.place.subdir, entry.file_name, entry.sha256 or "", entry.size or 0, reference
+            )
+            self.outcome.moved.add(item)
+
+    def _copy_all(self, crew: Crew, pusher: Pusher, lacks: Sequence[_Lack]) -> None:
+        size = sum(entry.size or 0 for lack in lacks for entry in lack.entries)
+        self._progress.begin("Mirroring", size, "bytes")
+        try:
+            for _, pushed in crew.each(
+                lacks,
+                lambda lack: self._copy(pusher, lack),
+                lambda lack: [str(entry) for entry in lack.entries],
+            ):
+                for failure in pushed.failures:
+                    self.outcome.fail(failure)
+                for item in pushed.items:
+                    self.outcome.moved.add(item)
+        finally:
+            self._progress.end()
+
+    def _copy(self, pusher: Pusher, lack: _Lack) -> Pushed:
+        """Download what is lacking of a build, and push it; nothing stays on this machine."""
+        files, failures = [], []
+        with tempfile.TemporaryDirectory(dir=pusher.scratch) as folder:
+            for entry in lack.entries:
+                path = Path(folder) / entry.file_name
+                try:
+                    files.append(LocalFile(path, self._download(entry, path)))
+                except (ContentError, NotFoundError) as error:
+                    failures.append(Failure(str(entry), str(error)))
+            if not files:
+                return Pushed((), tuple(failures))
+            pushed = pusher.push(Build(lack.place, tuple(files), lack.previous))
+        return Pushed(pushed.items, (*failures, *pushed.failures))
+
+    def _download(self, entry: Entry, path: Path) -> Hashes:
+        """Download and check; once more from the beginning where it isn't what it should be."""
+        at = metered(self._progress)
+        for turn in range(2):
+            with MeteredFile(path, at) as file:
+                self._upstream.download(entry, file)
+            hashes = hash_file(path)
+            reason = _against(entry, hashes)
+            if reason is None:
+                return hashes
+            os.truncate(path, 0)
+            if turn:
+                raise ContentError(f"what {self._upstream.location} gives {reason}")
+        raise AssertionError("the second turn returns or raises")
+
+
+def _against(entry: Entry, hashes: Hashes) -> str | None:
+    """Why a download isn't what was listed; None where it is."""
+    for name, said, found in (
+        ("size", entry.size, hashes.size),
+        ("sha256", entry.sha256, hashes.sha256),
+        ("md5", entry.md5, hashes.md5),
+    ):
+        if said is not None and said != found:
+            return f"has {name} {found}, and its index says {said}"
+    return None

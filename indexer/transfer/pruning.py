@@ -1,0 +1,152 @@
+"""``mirror --prune``: taking out of a registry what upstream doesn't have any more."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import dataclass
+
+from indexer.channel import codec, manifest
+from indexer.channel.artifact import Place
+from indexer.channel.plan import Count, Guard
+from indexer.errors import ContentError, UnsupportedError
+from indexer.registry import Registry
+from indexer.registry.address import is_tag
+from indexer.registry.content import RawManifest
+from indexer.registry.names import Listing
+from indexer.transfer.outcome import Crew, Item, Outcome
+from indexer.transfer.pushing import Pusher
+from indexer.transfer.upstream import Entry, wanted
+
+
+@dataclass(frozen=True, slots=True)
+class _Gone:
+    """Archives of one build that upstream has no more."""
+
+    place: Place
+    raw: RawManifest
+    items: tuple[Item, ...]
+
+
+class Pruner:
+    """Plans a removal, has a guard look at it, and carries it out.
+
+    ``listing`` asks which repositories there are; it may raise UnsupportedError.
+    """
+
+    def __init__(
+        self,
+        registry: Registry,
+        outcome: Outcome,
+        guard: Guard,
+        listing: Callable[[Sequence[str]], Listing],
+    ) -> None:
+        self._registry = registry
+        self._outcome = outcome
+        self._guard = guard
+        self._listing = listing
+        self._plan: list[_Gone] = []
+
+    def plan(
+        self,
+        crew: Crew,
+        pusher: Pusher,
+        listed: Mapping[str, Sequence[Entry]],
+        globs: Sequence[str],
+    ) -> None:
+        """Find what is to go. Raises GuardError where that is too much."""
+        known = {(entry.place, entry.file_name) for entries in listed.values() for entry in entries}
+        counts = {subdir: Count() for subdir in listed}
+        places = self._places(crew, pusher, listed, globs)
+        for place, raw in crew.each(places, pusher.find, lambda place: [_name(place)]):
+            if raw is None:
+                continue
+            items = self._archives(pusher, place, raw)
+            gone = tuple(item for item in items if (place, item.file_name) not in known)
+            counts[place.subdir].before += len(items)
+            counts[place.subdir].removed += len(gone)
+            if gone:
+                self._plan.append(_Gone(place, raw, gone))
+        unlisted = [subdir for subdir, entries in listed.items() if not entries and not globs]
+        self._guard.raise_if_unsafe(counts, unlisted=unlisted, doing="prune", listed="archives")
+
+    def carry_out(self, crew: Crew, pusher: Pusher) -> None:
+        """Take out what was planned; in a dry run only count it."""
+        if self._outcome.dry_run:
+            for gone in self._plan:
+                for item in gone.items:
+                    self._outcome.removed.add(item)
+            return
+        for gone, _ in crew.each(
+            self._plan,
+            lambda gone: self._remove(pusher, gone),
+            lambda gone: [str(item) for item in gone.items],
+        ):
+            for item in gone.items:
+                self._outcome.removed.add(item)
+
+    def _places(
+        self,
+        crew: Crew,
+        pusher: Pusher,
+        listed: Mapping[str, Sequence[Entry]],
+        globs: Sequence[str],
+    ) -> Iterator[Place]:
+        """Every tag of the registry that is of what was mirrored."""
+        repositories = {
+            (entry.place.subdir, entry.place.repository)
+            for entries in listed.values()
+            for entry in entries
+        }
+        try:
+            listing = self._listing(tuple(listed))
+        except UnsupportedError as error:
+            self._outcome.note(
+                f"{error} So packages that upstream has removed altogether are not found; "
+                "single builds of the others are."
+            )
+        else:
+            repositories |= {
+                (subdir, name)
+                for subdir, names in listing.repositories.items()
+                for name in names
+                if any(wanted(spelt, globs) for spelt in codec.possible_names(name))
+            }
+        tags = crew.each(
+            sorted(repositories),
+            lambda item: self._registry.tags(pusher.repository(Place(*item, ""))),
+            lambda item: ["/".join(item)],
+        )
+        for (subdir, name), found in tags:
+            for tag in sorted(found):
+                if codec.is_package_tag(tag) and is_tag(tag):
+                    yield Place(subdir, name, tag)
+
+    def _archives(self, pusher: Pusher, place: Place, raw: RawManifest) -> list[Item]:
+        try:
+            layers = manifest.archives(raw)
+        except ContentError as error:
+            self._outcome.note(f"{_name(place)} is left: {error}")
+            return []
+        reference = pusher.reference(place)
+        return [
+            Item(place.subdir, layer.title or "", layer.digest.hex, layer.size, reference)
+            for layer in layers
+        ]
+
+    def _remove(self, pusher: Pusher, gone: _Gone) -> None:
+        repository = pusher.repository(gone.place)
+        rest = manifest.without_archives(gone.raw, [item.file_name for item in gone.items])
+        if rest is None:
+            self._registry.delete_manifest(repository, gone.raw.digest)
+            return
+        self._registry.put_manifest(
+            repository,
+            gone.place.tag,
+            rest,
+            gone.raw.media_type,
+            replaces=gone.raw.digest,
+        )
+
+
+def _name(place: Place) -> str:
+    return f"{place.subdir}/{place.repository}:{place.tag}"

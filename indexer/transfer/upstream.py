@@ -1,0 +1,293 @@
+"""A channel to copy from: which archives it lists, with which hashes, and where their bytes are."""
+
+from __future__ import annotations
+
+import contextlib
+import hashlib
+import re
+from collections.abc import Callable, Iterable, Iterator, Mapping
+from dataclasses import dataclass
+from fnmatch import fnmatchcase
+from pathlib import Path
+from typing import IO, Any
+from urllib.parse import quote, unquote, urlsplit
+
+from indexer.channel.artifact import Place
+from indexer.channel.index_json import SUBDIR, identity_of
+from indexer.channel.record import section_of
+from indexer.errors import ConfigError, ContentError, NotFoundError, RegistryError, printable
+from indexer.parallel import in_order
+from indexer.published import (
+    Folder,
+    Published,
+    download,
+    is_address,
+    open_published,
+    read_bytes,
+    resolve,
+)
+from indexer.published.records import read_info, read_records
+from indexer.registry import Registry, RegistryAddress, Transport, open_registry
+from indexer.registry.content import Descriptor, Digest
+from indexer.render import repodata, shards, zstd
+from indexer.transfer.pushing import check_name, place_of_identity
+
+# CEP 26, and what else conda knows. A channel at an address doesn't list its own.
+KNOWN_SUBDIRS = (
+    "noarch",
+    *("linux-64", "linux-aarch64", "linux-ppc64le", "linux-32", "linux-armv6l", "linux-armv7l"),
+    *("linux-ppc64", "linux-riscv32", "linux-riscv64", "linux-s390x", "osx-64", "osx-arm64"),
+    *("win-64", "win-arm64", "win-32", "freebsd-64", "emscripten-wasm32", "wasi-wasm32"),
+    "zos-z",
+)
+_USUAL = "https://conda.anaconda.org/"
+_NAME = re.compile(r"[A-Za-z0-9_][A-Za-z0-9_.-]*(?:/label/[A-Za-z0-9_.-]+)?")
+_HASHES = {"sha256": re.compile(r"[0-9a-f]{64}"), "md5": re.compile(r"[0-9a-f]{32}")}
+_MAX_ARCHIVE = 64 * 1024**3
+_THREADS = 16
+_FORMS = (shards.INDEX_NAME, repodata.ZST_NAME, repodata.FILE_NAME)
+
+# Told of what a channel lists and nobody can use: its name, and the reason.
+Complain = Callable[[str, str], None]
+
+
+@dataclass(frozen=True, slots=True)
+class Entry:
+    """One archive that a channel lists. At least one hash is known; ``size`` is in bytes.
+
+    ``address`` is where its bytes are: an http(s) or oci address, or a path of the channel.
+    """
+
+    place: Place
+    file_name: str
+    sha256: str | None
+    md5: str | None
+    size: int | None
+    address: str
+
+    def __str__(self) -> str:
+        return f"{self.place.subdir}/{self.file_name}"
+
+
+@dataclass(frozen=True, slots=True)
+class Listed:
+    """The archives of a subdir, the file that lists them, and why it isn't a better one."""
+
+    entries: list[Entry]
+    form: str
+    problems: tuple[str, ...]
+
+
+def location_of(text: str) -> str:
+    """What ``--from`` means: an address, a folder, or the usual address of a name.
+
+    As conda reads it: a folder has a slash at its beginning, or ``.`` or ``~``.
+    """
+    if text.startswith("file:"):
+        parts = urlsplit(text)
+        if parts.netloc not in {"", "localhost"}:
+            raise ConfigError(f"{printable(text, 200)!r} names another machine.")
+        return unquote(parts.path)
+    if is_address(text) or text.startswith(("/", ".", "~")):
+        return str(Path(text).expanduser()) if not is_address(text) else text
+    if _NAME.fullmatch(text):
+        return _USUAL + text
+    raise ConfigError(
+        f"{printable(text, 200)!r} is no channel: write an http(s) or file address, a folder "
+        "(./channel), or a name such as conda-forge."
+    )
+
+
+def wanted(name: str, globs: Iterable[str]) -> bool:
+    """Whether a package is among these globs; without any, each is."""
+    patterns = tuple(globs)
+    return not patterns or any(fnmatchcase(name, pattern) for pattern in patterns)
+
+
+@contextlib.contextmanager
+def open_upstream(
+    text: str, transport: Transport, target: RegistryAddress | None = None
+) -> Iterator[Upstream]:
+    """Open the channel that ``--from`` names. Raises ConfigError.
+
+    Our credentials for ``target`` go there and nowhere else, whatever registry a channel names.
+    """
+    location = location_of(text)
+    with open_published(location, transport) as channel:
+        if isinstance(channel, Folder) and not channel.root.is_dir():
+            raise ConfigError(f"There is no folder {channel.root}.")
+        yield Upstream(channel, transport, target)
+
+
+class Upstream:
+    """Reads a channel, in the best of the forms that it has."""
+
+    def __init__(
+        self, channel: Published, transport: Transport, target: RegistryAddress | None
+    ) -> None:
+        self._channel = channel
+        self._target = target
+        self._transport = transport
+        self._registries: dict[str, Registry] = {}
+
+    @property
+    def location(self) -> str:
+        """Where it is, for people."""
+        return self._channel.location
+
+    def subdirs(self) -> tuple[str, ...]:
+        """The subdirs of a channel in a folder; one at an address doesn't say."""
+        if not isinstance(self._channel, Folder):
+            return ()
+        root = self._channel.root
+        found = {path.parent.name for form in _FORMS for path in root.glob(f"*/{form}")}
+        return tuple(sorted(name for name in found if SUBDIR.fullmatch(name)))
+
+    def entries(self, subdir: str, globs: tuple[str, ...], complain: Complain) -> Listed | None:
+        """The archives of a subdir; None where the channel has no such subdir.
+
+        Of a sharded index only the shards of names among ``globs`` are read. Raises
+        RegistryError where no form can be read.
+        """
+        problems = []
+        for form in _FORMS:
+            told: list[tuple[str, str]] = []
+            try:
+                read = self._shards if form == shards.INDEX_NAME else self._records
+                found = read(subdir, form, globs, lambda *what, told=told: told.append(what))
+            except ContentError as error:
+                problems.append(f"{subdir}/{form}: {error}")
+                continue
+            if found is not None:
+                for what, reason in told:
+                    complain(what, reason)
+                return Listed(found, form, tuple(problems))
+        if problems:
+            raise RegistryError(f"{self.location} can't be read. {'; '.join(problems)}")
+        return None
+
+    def download(self, entry: Entry, file: IO[bytes]) -> None:
+        """An archive's bytes into a file; what the file holds already isn't asked for again.
+
+        Raises RegistryError or ContentError where they can't be had; they aren't checked yet.
+        """
+        limit = _MAX_ARCHIVE if entry.size is None else entry.size
+        if not entry.address.startswith("oci://"):
+            download(self._channel, entry.address, file, limit)
+            return
+        if entry.sha256 is None or entry.size is None:
+            raise ContentError("it is in a registry, and its index doesn't say its sha256 and size")
+        registry = self._registry(entry.address)
+        repository = registry.address.repository(entry.place.repository)
+        blob = Descriptor("", Digest(entry.sha256), entry.size)
+        registry.download(repository, blob, file)
+
+    def _registry(self, base: str) -> Registry:
+        known = self._registries.get(base)
+        if known is None:
+            try:
+                address = RegistryAddress.parse(base)
+            except ConfigError as error:
+                raise ContentError(f"its base_url is no registry: {error}") from error
+            is_target = self._target is not None and address.origin == self._target.origin
+            known = open_registry(address, self._transport, anonymous=not is_target)
+            self._registries[base] = known
+        return known
+
+    def _shards(
+        self, subdir: str, form: str, globs: tuple[str, ...], complain: Complain
+    ) -> list[Entry] | None:
+        data = read_bytes(self._channel, f"{subdir}/{form}", shards.MAX_INDEX)
+        if data is None:
+            return None
+        info, hashes = shards.unpack_index(data)
+        if info["subdir"] != subdir:
+            raise ContentError(f"is said to be that of {info['subdir'][:100]}")
+        base = resolve(subdir, info["shards_base_url"])
+        digests = [digest for name, digest in hashes.items() if wanted(name, globs)]
+
+        def read(digest: str) -> list[tuple[str, dict[str, Any]]]:
+            return list(shards.shard_entries(self._shard(base, digest)))
+
+        entries = []
+        contents = in_order(read, digests, jobs=_THREADS, abort=self._channel.close)
+        for records in contents:
+            for file_name, fields in records:
+                with _told(f"{subdir}/{file_name}", complain):
+                    shards.spell_hashes(file_name, fields)
+                    entries.append(self._entry(subdir, info["base_url"], file_name, fields))
+        return entries
+
+    def _shard(self, base: str, digest: str) -> bytes:
+        place = f"{base}{digest}{shards.SUFFIX}"
+        data = (
+            self._channel.fetch_address(place, shards.MAX_SHARD)
+            if is_address(place)
+            else read_bytes(self._channel, place, shards.MAX_SHARD)
+        )
+        if data is None:
+            raise ContentError(f"{place} is missing")
+        if hashlib.sha256(data).hexdigest() != digest:
+            raise ContentError(f"{place} doesn't have its sha256")
+        return zstd.decompress(data, shards.MAX_SHARD)
+
+    def _records(
+        self, subdir: str, form: str, globs: tuple[str, ...], complain: Complain
+    ) -> list[Entry] | None:
+        path = self._channel.fetch(f"{subdir}/{form}")
+        if path is None:
+            return None
+        packed = form == repodata.ZST_NAME
+        try:
+            base_url = read_info(path, packed=packed).get("base_url") or ""
+            if not isinstance(base_url, str):
+                raise ContentError("its base_url is no string")
+            entries = []
+            for section, file_name, fields in read_records(path, subdir, packed=packed):
+                if not wanted(str(fields.get("name")), globs):
+                    continue
+                with _told(f"{subdir}/{file_name}", complain):
+                    if section != section_of(file_name):
+                        raise ContentError(f"it is listed among {section}")
+                    entries.append(self._entry(subdir, base_url, file_name, fields))
+            return entries
+        finally:
+            if not isinstance(self._channel, Folder):
+                path.unlink()
+
+    def _entry(
+        self, subdir: str, base_url: str, file_name: str, fields: Mapping[str, Any]
+    ) -> Entry:
+        identity = identity_of({key: fields.get(key) for key in ("name", "version", "build")})
+        check_name(file_name, identity)
+        size = fields.get("size")
+        if size is not None and (type(size) is not int or not 0 <= size <= _MAX_ARCHIVE):
+            raise ContentError("its size isn't one")
+        sha256, md5 = (_hash(fields, key) for key in _HASHES)
+        if sha256 is None and md5 is None:
+            raise ContentError("it is listed without a hash, so that nobody could check it")
+        base = resolve(subdir, base_url)
+        address = base if base.startswith("oci://") else base + quote(file_name)
+        if "://" not in base:
+            address = self._channel.address_of(base + file_name)
+        elif not base.startswith(("https://", "http://", "oci://")):
+            raise ContentError(f"its base_url is {base[:100]!r}")
+        return Entry(place_of_identity(identity, subdir), file_name, sha256, md5, size, address)
+
+
+def _hash(fields: Mapping[str, Any], key: str) -> str | None:
+    value = fields.get(key)
+    if value is None:
+        return None
+    if not isinstance(value, str) or not _HASHES[key].fullmatch(value):
+        raise ContentError(f"its {key} isn't one")
+    return value
+
+
+@contextlib.contextmanager
+def _told(what: str, complain: Complain) -> Iterator[None]:
+    """One record that can't be used costs itself alone."""
+    try:
+        yield
+    except (ContentError, NotFoundError) as error:
+        complain(what, str(error))
