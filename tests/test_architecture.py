@@ -24,14 +24,16 @@ ALLOWED: dict[str, set[str]] = {
     "render": {"errors", "channel"},
     "published": {"errors", "registry", "render"},
     "check": {"errors", "files", "parallel", "progress", "channel", "render", "published"},
+    # One tag, asked for and understood: for the main job and for those who copy.
+    "fetching": {"errors", "channel", "registry"},
     "cli": {
-        "errors", "progress", "config", "registry", "published", "check", "rebuild.pipeline",
+        "errors", "progress", "config", "channel.plan", "registry", "published", "check", "rebuild.pipeline",
         "rebuild.report", "transfer",
     },
     "__main__": {"cli"},
     "transfer": {
         "errors", "files", "parallel", "progress", "config", "channel", "registry", "render",
-        "published",
+        "published", "fetching",
     },
     # The stages of the main job. What each may know of the rooms outside, and of its neighbours.
     "rebuild.__init__": set(),
@@ -45,9 +47,8 @@ ALLOWED: dict[str, set[str]] = {
         "errors", "files", "parallel", "config", "registry", "render", "published",
         "rebuild.previous", "rebuild.publish",
     },
-    "rebuild.fetching": {"errors", "channel", "registry"},
     "rebuild.reading": {
-        "errors", "parallel", "channel", "registry", "rebuild.state", "rebuild.fetching",
+        "errors", "parallel", "channel", "registry", "rebuild.state", "fetching",
     },
     "rebuild.naming": {"errors", "channel", "registry", "config", "rebuild.previous"},
     "rebuild.planning": {

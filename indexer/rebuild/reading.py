@@ -15,8 +15,8 @@ from indexer.channel import codec
 from indexer.channel.artifact import Fault, Place
 from indexer.channel.policy import Policy
 from indexer.errors import DeniedError, NotFoundError, RegistryError, printable
+from indexer.fetching import Fetcher, Outcome
 from indexer.parallel import in_order
-from indexer.rebuild.fetching import Fetcher, Outcome
 from indexer.rebuild.state import State
 from indexer.registry.address import is_tag
 from indexer.registry.base import Registry
