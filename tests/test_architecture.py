@@ -27,8 +27,8 @@ ALLOWED: dict[str, set[str]] = {
     # One tag, asked for and understood: for the main job and for those who copy.
     "fetching": {"errors", "channel", "registry"},
     "cli": {
-        "errors", "progress", "config", "channel.plan", "registry", "published", "check", "rebuild.pipeline",
-        "rebuild.report", "transfer",
+        "errors", "progress", "config", "channel", "registry", "published", "check",
+        "rebuild.pipeline", "rebuild.report", "transfer",
     },
     "__main__": {"cli"},
     "transfer": {

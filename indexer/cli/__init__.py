@@ -10,6 +10,7 @@ import click
 import indexer
 from indexer.cli.check import check
 from indexer.cli.mirror import mirror
+from indexer.cli.pull import pull
 from indexer.cli.push import push
 from indexer.cli.rebuild import rebuild
 from indexer.errors import CfIndexError, printable
@@ -61,3 +62,4 @@ main.add_command(rebuild)
 main.add_command(check)
 main.add_command(push)
 main.add_command(mirror)
+main.add_command(pull)

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import hashlib
 import re
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import IO, BinaryIO, Literal
@@ -73,7 +73,7 @@ def write_repodata(
     folder: Path,
     subdir: str,
     base_url: str | None,
-    sections: dict[str, Iterator[tuple[str, bytes]]],
+    sections: Mapping[str, Iterable[tuple[str, bytes]]],
 ) -> tuple[Written, Written]:
     """Write repodata.json and its .zst into ``folder`` from file names and encoded records.
 

@@ -8,6 +8,8 @@ from collections.abc import Callable
 from pathlib import Path
 
 from indexer.errors import ConfigError
+from indexer.registry import Registry
+from indexer.registry.content import Descriptor
 
 
 class MeteredFile(io.BufferedRandom):
@@ -30,3 +32,24 @@ class MeteredFile(io.BufferedRandom):
         count = super().write(data)
         self._at(self.tell())
         return count
+
+
+def fetch_into(
+    registry: Registry,
+    repository: str,
+    blob: Descriptor,
+    path: Path,
+    at: Callable[[int], None] = lambda _: None,
+) -> None:
+    """A blob as a file, which is there whole or not at all.
+
+    What an interrupted run has fetched is gone on with. Raises RegistryError and ContentError
+    where it can't be had, ConfigError where it can't be written.
+    """
+    part = path.with_name(f".{path.name}.part")
+    with MeteredFile(part, at) as file:
+        registry.download(repository, blob, file)
+    try:
+        part.replace(path)
+    except OSError as error:
+        raise ConfigError(f"{path} can't be written: {error.strerror}.") from error

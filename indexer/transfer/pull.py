@@ -1,0 +1,237 @@
+"""``pull``: a channel from a registry into a folder, with an index of what is there."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from datetime import datetime
+from pathlib import Path
+
+from indexer.channel import codec
+from indexer.channel.artifact import Place
+from indexer.channel.newest import newest
+from indexer.channel.policy import Policy
+from indexer.channel.record import Record, section_of
+from indexer.errors import ConfigError, ContentError, NotFoundError
+from indexer.fetching import Fetcher
+from indexer.files import has_sha256, locked, size_of
+from indexer.progress import SILENCE, Progress
+from indexer.published.records import read_records
+from indexer.registry import Registry
+from indexer.registry.address import is_tag
+from indexer.registry.content import Descriptor, Digest
+from indexer.render import repodata
+from indexer.transfer.files import fetch_into
+from indexer.transfer.outcome import Crew, Failure, Item, Outcome, metered
+from indexer.transfer.upstream import wanted
+
+_LOCK = ".cf-index.lock"
+
+
+@dataclass(frozen=True, slots=True)
+class _Wanted:
+    """An archive that the registry has, and what an index says of it."""
+
+    place: Place
+    record: Record
+    size: int
+
+    def __str__(self) -> str:
+        return f"{self.place.subdir}/{self.record.file_name}"
+
+
+class Pull:
+    """Copies a channel's archives into a folder in the shape of a channel.
+
+    Marks don't matter to it. ``repositories`` are the last components of those to read, by
+    subdir; ``globs`` (of package names) choose among them. With ``latest``, only the builds of
+    each package's newest version with the highest build number are taken.
+    """
+
+    def __init__(
+        self,
+        registry: Registry,
+        channel: str,
+        output: Path,
+        *,
+        now: datetime,
+        globs: Sequence[str] = (),
+        latest: bool = False,
+        dry_run: bool = False,
+        jobs: int = 16,
+        progress: Progress = SILENCE,
+        abort: Callable[[], None] = lambda: None,
+    ) -> None:
+        self._registry = registry
+        self._output = output
+        self._globs = tuple(globs)
+        self._latest = latest
+        self._jobs = jobs
+        self._progress = progress
+        self._abort = abort
+        self._fetcher = Fetcher(registry, channel, Policy("none"), int(now.timestamp()))
+        self.outcome = Outcome(dry_run=dry_run)
+
+    def run(self, repositories: Mapping[str, Sequence[str]]) -> Outcome:
+        """Pull them. What became of it stays in ``outcome``.
+
+        Raises ConfigError where the folder can't be written, or somebody else writes there, and
+        RegistryError where the registry doesn't answer.
+        """
+        crew = Crew(self.outcome, self._jobs, self._abort)
+        found = self._find(crew, repositories)
+        if self.outcome.dry_run:
+            for item in self._lacking(crew, found):
+                self.outcome.moved.add(self._item(item))
+            return self.outcome
+        _make(self._output)
+        with locked(self._output / _LOCK, f"the folder {self._output}"):
+            self._fetch(crew, self._lacking(crew, found))
+            self._write_indexes(found)
+        return self.outcome
+
+    def _find(self, crew: Crew, repositories: Mapping[str, Sequence[str]]) -> list[_Wanted]:
+        """What the registry has of what is asked for."""
+        chosen = [
+            (subdir, name)
+            for subdir, names in repositories.items()
+            for name in names
+            if any(wanted(spelt, self._globs) for spelt in codec.possible_names(name))
+        ]
+        self._progress.begin("Reading the registry", len(chosen))
+        found: list[_Wanted] = []
+        places = self._places(crew, chosen)
+        for place, outcome in crew.each(
+            places, lambda place: self._fetcher.fetch(place, ()), lambda place: [_name(place)]
+        ):
+            for fault in outcome.reading.faults:
+                what = f"{place.subdir}/{fault.file_name}" if fault.file_name else _name(place)
+                self.outcome.fail(Failure(what, fault.reason))
+            found += [
+                _Wanted(place, record, int(record.fields()["size"]))
+                for record in outcome.reading.records
+                if wanted(record.name, self._globs)
+            ]
+        self._progress.end()
+        if not self._latest:
+            return found
+        best = {id(record) for record in newest(item.record for item in found)}
+        return [item for item in found if id(item.record) in best]
+
+    def _places(self, crew: Crew, chosen: Iterable[tuple[str, str]]) -> Iterator[Place]:
+        for (subdir, name), tags in crew.each(chosen, self._tags, lambda item: ["/".join(item)]):
+            self._progress.step()
+            for tag in sorted(tags):
+                if codec.is_package_tag(tag) and is_tag(tag):
+                    yield Place(subdir, name, tag)
+
+    def _tags(self, item: tuple[str, str]) -> list[str]:
+        repository = self._fetcher.full_name(*item)
+        try:
+            return self._registry.tags(repository)
+        except NotFoundError:
+            return []
+
+    def _lacking(self, crew: Crew, found: Sequence[_Wanted]) -> list[_Wanted]:
+        """What the folder doesn't have yet, by sha256."""
+        self._progress.begin(f"Looking into {self._output}", len(found))
+        lacking = []
+        for item, is_there in crew.each(found, self._is_there, lambda item: [str(item)]):
+            self._progress.step()
+            self.outcome.present += is_there
+            if not is_there:
+                lacking.append(item)
+        self._progress.end()
+        return lacking
+
+    def _is_there(self, item: _Wanted) -> bool:
+        path = self._path(item)
+        return size_of(path) == item.size and has_sha256(path, item.record.sha256)
+
+    def _fetch(self, crew: Crew, lacking: Sequence[_Wanted]) -> None:
+        for subdir in {item.place.subdir for item in lacking}:
+            _make(self._output / subdir)
+        self._progress.begin("Pulling", sum(item.size for item in lacking), "bytes")
+        try:
+            for item, _ in crew.each(lacking, self._fetch_one, lambda item: [str(item)]):
+                self.outcome.moved.add(self._item(item))
+        finally:
+            self._progress.end()
+
+    def _fetch_one(self, item: _Wanted) -> None:
+        repository = self._fetcher.full_name(item.place.subdir, item.place.repository)
+        blob = Descriptor("", Digest(item.record.sha256), item.size)
+        fetch_into(self._registry, repository, blob, self._path(item), metered(self._progress))
+
+    def _write_indexes(self, found: Sequence[_Wanted]) -> None:
+        """An index of what each folder has: of this pull, and of earlier ones.
+
+        Every channel must have noarch (CEP 26).
+        """
+        by_subdir: dict[str, dict[str, bytes]] = {"noarch": {}}
+        for item in found:
+            if size_of(self._path(item)) == item.size:
+                records = by_subdir.setdefault(item.place.subdir, {})
+                records[item.record.file_name] = item.record.body
+        for subdir, records in sorted(by_subdir.items()):
+            folder = self._output / subdir
+            _make(folder)
+            try:
+                kept = self._earlier(subdir)
+            except ContentError as error:
+                self.outcome.note(f"{folder / repodata.FILE_NAME} {error}; it is made anew")
+                kept = {}
+            replace_index(folder, subdir, kept | records)
+
+    def _earlier(self, subdir: str) -> dict[str, bytes]:
+        """The records of an earlier pull whose archives are still there."""
+        path = self._output / subdir / repodata.FILE_NAME
+        if not path.is_file():
+            return {}
+        return {
+            file_name: Record.make(file_name, fields).body
+            for _, file_name, fields in read_records(path, subdir, packed=False)
+            if "/" not in file_name
+            and {"name", "sha256"} <= fields.keys()
+            and size_of(path.with_name(file_name)) == fields.get("size")
+        }
+
+    def _path(self, item: _Wanted) -> Path:
+        return self._output / item.place.subdir / item.record.file_name
+
+    def _item(self, item: _Wanted) -> Item:
+        repository = self._fetcher.full_name(item.place.subdir, item.place.repository)
+        reference = self._registry.address.reference(repository, item.place.tag)
+        record = item.record
+        return Item(item.place.subdir, record.file_name, record.sha256, item.size, reference)
+
+
+def replace_index(folder: Path, subdir: str, records: Mapping[str, bytes]) -> None:
+    """Write repodata.json and its compressed twin, each never seen half-written."""
+    ordered = sorted(records.items())
+    sections = {
+        section: iter([item for item in ordered if section_of(item[0]) == section])
+        for section in repodata.SECTIONS
+    }
+    try:
+        scratch = folder / ".repodata.new"
+        scratch.mkdir(exist_ok=True)
+        for name in (repodata.FILE_NAME, repodata.ZST_NAME):
+            (scratch / name).unlink(missing_ok=True)
+        repodata.write_repodata(scratch, subdir, None, sections)
+        for name in (repodata.FILE_NAME, repodata.ZST_NAME):
+            (scratch / name).replace(folder / name)
+        scratch.rmdir()
+    except OSError as error:
+        raise ConfigError(f"{folder} can't be written: {error.strerror}.") from error
+
+
+def _make(folder: Path) -> None:
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+    except OSError as error:
+        raise ConfigError(f"{folder} can't be made: {error.strerror}.") from error
+
+
+def _name(place: Place) -> str:
+    return f"{place.subdir}/{place.repository}:{place.tag}"
