@@ -89,6 +89,11 @@ def holds(raw: RawManifest, file_name: str, sha256: str) -> bool:
     )
 
 
+def layers(raw: RawManifest) -> tuple[Descriptor, ...]:
+    """All layers. Raises ContentError where it is no image manifest."""
+    return _image(raw).layers
+
+
 def archives(raw: RawManifest) -> list[Descriptor]:
     """The layers that are archives. Raises ContentError where the tag holds an image index."""
     return archive_layers(_image(raw))
@@ -149,13 +154,16 @@ def plain_manifest(layers: Sequence[Mapping[str, Any]]) -> bytes:
     return _encode({}, layers, {})
 
 
-def descriptor(media_type: str, digest: Digest, size: int, title: str) -> dict[str, Any]:
-    """A layer, by its media type, digest, size in bytes and title."""
+def descriptor(
+    media_type: str, digest: Digest, size: int, title: str, created: str | None = None
+) -> dict[str, Any]:
+    """A layer, by its media type, digest, size in bytes, title and time of upload."""
+    annotations = {TITLE: title} | ({CREATED: created} if created is not None else {})
     return {
         "mediaType": media_type,
         "size": size,
         "digest": str(digest),
-        "annotations": {TITLE: title},
+        "annotations": annotations,
     }
 
 

@@ -10,9 +10,11 @@ import click
 import indexer
 from indexer.cli.check import check
 from indexer.cli.mirror import mirror
+from indexer.cli.publish import publish
 from indexer.cli.pull import pull
 from indexer.cli.push import push
 from indexer.cli.rebuild import rebuild
+from indexer.cli.show import show
 from indexer.errors import CfIndexError, printable
 
 
@@ -63,3 +65,5 @@ main.add_command(check)
 main.add_command(push)
 main.add_command(mirror)
 main.add_command(pull)
+main.add_command(show)
+main.add_command(publish)

@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import sys
 from pathlib import Path
 from typing import Any, TextIO
 
+import click
 import orjson
 from rich import box
 from rich.console import Console
@@ -20,7 +22,7 @@ from rich.progress import (
 )
 from rich.table import Table
 
-from indexer.errors import CfIndexError
+from indexer.errors import CfIndexError, printable
 from indexer.progress import Unit
 from indexer.rebuild.report import Report
 from indexer.transfer.outcome import Outcome
@@ -117,6 +119,16 @@ def show_outcome(outcome: Outcome, verb: str) -> None:
     text += f"; {outcome.present:,} were there already"
     text += f"; {outcome.failed:,} failed" if outcome.failed else ""
     out.print(f"[bold]{text}[/].")
+
+
+def show_text(data: bytes) -> None:
+    """Print what a package holds: as it is to a program; on a terminal nothing in it acts."""
+    if not sys.stdout.isatty():
+        sys.stdout.buffer.write(data)
+        sys.stdout.buffer.flush()
+        return
+    for line in data.decode(errors="replace").splitlines():
+        click.echo(printable(line.replace("\t", "    "), len(line) * 4))
 
 
 def _and_more(count: int, shown: int = _NAMED) -> list[str]:

@@ -80,13 +80,18 @@ def _record(file_name: str, fields: dict[str, Any]) -> Record:
         raise ContentError(f"{file_name}: {error}") from error
 
 
-def pack_index(subdir: str, base_url: str | None, shards: Mapping[str, str]) -> bytes:
+def pack_index(
+    subdir: str,
+    base_url: str | None,
+    shards: Mapping[str, str],
+    shards_base_url: str = f"{FOLDER}/",
+) -> bytes:
     """The compressed shard index, of shard hashes (hex) by package name.
 
     All three addresses must be strings. ``created_at`` may be absent, and is: a clock in it
     would change the file in runs that change nothing.
     """
-    info = {"base_url": base_url or "", "shards_base_url": f"{FOLDER}/", "subdir": subdir}
+    info = {"base_url": base_url or "", "shards_base_url": shards_base_url, "subdir": subdir}
     hashes = {name: bytes.fromhex(shards[name]) for name in sorted(shards)}
     packed: bytes = msgpack.packb({"info": info, "shards": hashes, "version": 1})
     return zstd.compress(packed)

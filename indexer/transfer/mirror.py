@@ -21,7 +21,7 @@ from indexer.transfer.outcome import Crew, Failure, Item, Outcome, metered
 from indexer.transfer.packing import Hashes, hash_file
 from indexer.transfer.pruning import Pruner
 from indexer.transfer.pushing import Build, LocalFile, Pushed, Pusher
-from indexer.transfer.upstream import KNOWN_SUBDIRS, Entry, Upstream
+from indexer.transfer.upstream import Entry, Upstream
 
 
 @dataclass(frozen=True, slots=True)
@@ -103,7 +103,7 @@ class Mirror:
 
     def _list(self) -> dict[str, list[Entry]]:
         """What upstream has, by subdir."""
-        subdirs = self._subdirs or self._upstream.subdirs() or KNOWN_SUBDIRS
+        subdirs = self._subdirs or self._upstream.subdirs()
         self._progress.begin(f"Reading {self._upstream.location}", len(subdirs))
         found = {}
         for subdir in subdirs:

@@ -16,6 +16,7 @@ import tarfile
 import zipfile
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path, PurePosixPath
 from typing import IO, cast
 
@@ -28,7 +29,7 @@ from indexer.render import zstd
 
 _INFO = "info/"
 _INDEX_JSON = "info/index.json"
-_MAX_INFO = 512 * 1024 * 1024
+MAX_INFO = 512 * 1024 * 1024
 _MAX_TOTAL = 64 * 1024**3
 _MAX_MEMBERS = 1_000_000
 # Long names and extended headers stand between two members; real ones have a few kB.
@@ -85,6 +86,7 @@ def pack_info(
     index_json: bytes | None = None
     size = 0
     with (
+        _explained(),
         gzip.GzipFile(filename="", mode="wb", fileobj=target, mtime=0, compresslevel=6) as packed,
         tarfile.open(fileobj=packed, mode="w|", format=tarfile.PAX_FORMAT) as out,
     ):
@@ -94,8 +96,8 @@ def pack_info(
             if not member.name.startswith(_INFO) or not member.isreg():
                 continue
             size += member.size
-            if size > _MAX_INFO:
-                raise ContentError(f"its info folder has more than {_MAX_INFO} bytes")
+            if size > MAX_INFO:
+                raise ContentError(f"its info folder has more than {MAX_INFO} bytes")
             if member.name == _INDEX_JSON:
                 if index_json is not None:
                     raise ContentError(f"it has two of {_INDEX_JSON}")
@@ -108,6 +110,24 @@ def pack_info(
     return index_json
 
 
+def read_info(packed: IO[bytes]) -> Iterator[tuple[str, int, Callable[[], bytes]]]:
+    """The files of an info layer: name, size in bytes, and how to read it while it is its turn.
+
+    The other end of ``pack_info``; other tools make the names begin otherwise. Raises ContentError.
+    """
+    with _explained(), gzip.GzipFile(fileobj=packed) as tar_bytes:
+        for tar, member in _checked(_Bounded(cast("IO[bytes]", tar_bytes))):
+            if member.isreg():
+                name = PurePosixPath(member.name.removeprefix("./").removeprefix(_INFO))
+                yield str(name), member.size, partial(_contents, tar, member)
+
+
+def _contents(tar: tarfile.TarFile, member: tarfile.TarInfo) -> bytes:
+    with _explained():
+        file = tar.extractfile(member)
+        return file.read() if file is not None else b""
+
+
 def _entry(member: tarfile.TarInfo) -> tarfile.TarInfo:
     entry = tarfile.TarInfo(member.name.removeprefix(_INFO))
     entry.size = member.size
@@ -118,15 +138,19 @@ def _entry(member: tarfile.TarInfo) -> tarfile.TarInfo:
 def _read_small(tar: tarfile.TarFile, member: tarfile.TarInfo) -> bytes:
     if member.size > MAX_BYTES:
         raise ContentError(f"its {member.name} has {member.size} bytes (at most {MAX_BYTES})")
-    file = tar.extractfile(member)
-    return file.read() if file is not None else b""
+    return _contents(tar, member)
 
 
 def _members(path: Path) -> Iterator[tuple[tarfile.TarFile, tarfile.TarInfo]]:
     """The members of an archive's tar (of .conda: of its info part), each checked."""
+    with _explained(), contextlib.ExitStack() as stack:
+        yield from _checked(_Bounded(_opened(path, stack)))
+
+
+@contextlib.contextmanager
+def _explained() -> Iterator[None]:
     try:
-        with contextlib.ExitStack() as stack:
-            yield from _checked(_Bounded(_opened(path, stack)))
+        yield
     except (ContentError, GeneratorExit, MemoryError):
         raise
     except Exception as error:

@@ -16,6 +16,7 @@ from indexer.errors import ConfigError, ContentError, NotFoundError
 from indexer.fetching import Fetcher
 from indexer.files import has_sha256, locked, size_of
 from indexer.progress import SILENCE, Progress
+from indexer.published import is_path
 from indexer.published.records import read_records
 from indexer.registry import Registry
 from indexer.registry.address import is_tag
@@ -191,7 +192,8 @@ class Pull:
         return {
             file_name: Record.make(file_name, fields).body
             for _, file_name, fields in read_records(path, subdir, packed=False)
-            if "/" not in file_name
+            if is_path(file_name)
+            and "/" not in file_name
             and {"name", "sha256"} <= fields.keys()
             and size_of(path.with_name(file_name)) == fields.get("size")
         }

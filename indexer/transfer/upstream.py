@@ -104,6 +104,14 @@ def wanted(name: str, globs: Iterable[str]) -> bool:
     return not patterns or any(fnmatchcase(name, pattern) for pattern in patterns)
 
 
+def subdirs_of(channel: Published) -> tuple[str, ...]:
+    """The subdirs of a channel in a folder; those to ask for at an address, which doesn't say."""
+    if not isinstance(channel, Folder):
+        return KNOWN_SUBDIRS
+    found = {path.parent.name for form in _FORMS for path in channel.root.glob(f"*/{form}")}
+    return tuple(sorted(name for name in found if SUBDIR.fullmatch(name)))
+
+
 @contextlib.contextmanager
 def open_upstream(
     text: str, transport: Transport, target: RegistryAddress | None = None
@@ -136,12 +144,8 @@ class Upstream:
         return self._channel.location
 
     def subdirs(self) -> tuple[str, ...]:
-        """The subdirs of a channel in a folder; one at an address doesn't say."""
-        if not isinstance(self._channel, Folder):
-            return ()
-        root = self._channel.root
-        found = {path.parent.name for form in _FORMS for path in root.glob(f"*/{form}")}
-        return tuple(sorted(name for name in found if SUBDIR.fullmatch(name)))
+        """Where it may have packages."""
+        return subdirs_of(self._channel)
 
     def entries(self, subdir: str, globs: tuple[str, ...], complain: Complain) -> Listed | None:
         """The archives of a subdir; None where the channel has no such subdir.

@@ -1,0 +1,280 @@
+"""``publish``: an index into the registry itself, where ``oci://`` clients look for it.
+
+Layout of conda-oci-mirror 0.3.0, which rattler reads: one manifest of all forms in repository
+``<channel>/<subdir>/repodata.json``, shards in ``…/repodata.json/shards`` by their sha256.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import tempfile
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from contextlib import suppress
+from dataclasses import dataclass
+from datetime import datetime
+from pathlib import Path
+
+from indexer.channel import codec, manifest
+from indexer.channel.record import encode
+from indexer.errors import ConfigError, ContentError, DeniedError, NotFoundError, printable
+from indexer.files import sha256_of
+from indexer.progress import SILENCE, Progress
+from indexer.published import Folder, Published, is_address, is_path, read_bytes, resolve
+from indexer.published.records import read_info, read_records
+from indexer.registry import Registry
+from indexer.registry.content import OCI_MANIFEST, Content, Descriptor, Digest, RawManifest
+from indexer.render import repodata, shards
+from indexer.transfer.outcome import Crew, Item, Outcome
+from indexer.transfer.upstream import subdirs_of
+
+LATEST = "latest"
+TYPES = {
+    repodata.FILE_NAME: "application/vnd.conda.repodata.v1+json",
+    repodata.ZST_NAME: "application/vnd.conda.repodata.v1+json+zst",
+    shards.INDEX_NAME: "application/vnd.conda.repodata.shards.v1+msgpack+zst",
+}
+SHARD_TYPE = "application/vnd.conda.repodata.shard.v1+msgpack+zst"
+SHARDS_URL = "./shards/"
+
+
+@dataclass(frozen=True, slots=True)
+class _Index:
+    """The files of one subdir as they are to be in the registry, and its shards (hex)."""
+
+    subdir: str
+    files: Mapping[str, Path]
+    shards: frozenset[str]
+    shards_at: str
+
+
+class Publish:
+    """Publishes a site, ours or another tool's, as the index of a channel in a registry.
+
+    With ``again`` every shard is pushed, whatever the index that was published last says.
+    """
+
+    def __init__(
+        self,
+        site: Published,
+        registry: Registry,
+        channel: str,
+        *,
+        now: datetime,
+        subdirs: Sequence[str] = (),
+        again: bool = False,
+        dry_run: bool = False,
+        jobs: int = 16,
+        progress: Progress = SILENCE,
+        abort: Callable[[], None] = lambda: None,
+    ) -> None:
+        self._site = site
+        self._registry = registry
+        self._channel = channel
+        self._now = now
+        self._subdirs = tuple(subdirs)
+        self._again = again
+        self._jobs = jobs
+        self._progress = progress
+        self._abort = abort
+        self.outcome = Outcome(dry_run=dry_run)
+
+    def run(self) -> Outcome:
+        """Publish. What became of it stays in ``outcome``.
+
+        Raises ConfigError where the site has nothing of what is asked for, RegistryError where
+        site or registry don't answer, and ContentError where the site is damaged.
+        """
+        crew = Crew(self.outcome, self._jobs, self._abort)
+        with tempfile.TemporaryDirectory(prefix="cf-index-") as scratch:
+            found = 0
+            for subdir in self._subdirs or subdirs_of(self._site):
+                folder = Path(scratch) / subdir
+                folder.mkdir()
+                index = self._read(subdir, folder)
+                if index is not None:
+                    found += 1
+                    self._publish(crew, index)
+                elif self._subdirs:
+                    raise ConfigError(f"{self._site.location} has no {subdir}.")
+        if not found:
+            raise ConfigError(
+                f"{self._site.location} is no channel: it has no repodata.json in any subdir."
+            )
+        return self.outcome
+
+    def _read(self, subdir: str, folder: Path) -> _Index | None:
+        """The subdir's files, made fit for where they will be."""
+        plain = self._site.fetch(f"{subdir}/{repodata.FILE_NAME}")
+        if plain is None:
+            return None
+        said = read_info(plain, packed=False).get("base_url")
+        base_url = self._base_url(subdir, said)
+        _write(plain, folder, subdir, base_url)
+        if not isinstance(self._site, Folder):
+            plain.unlink()
+        files = {name: folder / name for name in (repodata.FILE_NAME, repodata.ZST_NAME)}
+        data = read_bytes(self._site, f"{subdir}/{shards.INDEX_NAME}", shards.MAX_INDEX)
+        if data is None:
+            return _Index(subdir, files, frozenset(), "")
+        info, hashes = shards.unpack_index(data)
+        if (info["base_url"] or None) != said:
+            base_url = self._base_url(subdir, info["base_url"])
+        path = folder / shards.INDEX_NAME
+        path.write_bytes(shards.pack_index(subdir, base_url, hashes, SHARDS_URL))
+        at = resolve(subdir, info["shards_base_url"])
+        return _Index(subdir, files | {path.name: path}, frozenset(hashes.values()), at)
+
+    def _base_url(self, subdir: str, said: object) -> str | None:
+        """Beside the index, where that is this registry; else wherever the site says."""
+        if not isinstance(said, str) or "://" not in said:
+            return None
+        ours = self._registry.address.client_url(self._channel, subdir)
+        if ours is not None and said.rstrip("/") == ours.rstrip("/"):
+            return None
+        self.outcome.note(f"{subdir}: packages stay where the site says they are, at {said}")
+        return said
+
+    def _publish(self, crew: Crew, index: _Index) -> None:
+        """The shards, then the index that names them."""
+        repository = self._repository(index.subdir)
+        current = self._current(repository)
+        self._push_shards(crew, index, f"{repository}/shards", current)
+        files = {
+            name: (Digest(sha256_of(path)), path.stat().st_size, path)
+            for name, path in index.files.items()
+        }
+        known = {media_type: layer.digest for media_type, layer in _layers(current).items()}
+        if known == {TYPES[name]: digest for name, (digest, _, _) in files.items()}:
+            self.outcome.present += len(files)
+            return
+        for name, (digest, size, path) in files.items():
+            if not self.outcome.dry_run:
+                self._registry.put_blob(repository, Content.of_file(path, digest, size))
+            reference = self._registry.address.reference(repository, LATEST)
+            self.outcome.moved.add(Item(index.subdir, name, digest.hex, size, reference))
+        if not self.outcome.dry_run:
+            self._put_manifest(repository, current, files)
+
+    def _put_manifest(
+        self,
+        repository: str,
+        current: RawManifest | None,
+        files: Mapping[str, tuple[Digest, int, Path]],
+    ) -> None:
+        created = self._now.strftime("%Y.%m.%d.%H.%M")
+        layers = [
+            manifest.descriptor(TYPES[name], digest, size, name, created)
+            for name, (digest, size, _) in files.items()
+        ]
+        body = manifest.plain_manifest(layers)
+        self._registry.put_blob(repository, manifest.CONFIG)
+        self._registry.put_manifest(repository, created, body, OCI_MANIFEST)
+        replaces = None if current is None else current.digest
+        self._registry.put_manifest(repository, LATEST, body, OCI_MANIFEST, replaces=replaces)
+
+    def _push_shards(
+        self, crew: Crew, index: _Index, repository: str, current: RawManifest | None
+    ) -> None:
+        there = self._shards_there(repository, current)
+        lacking = sorted(index.shards - there)
+        self.outcome.present += len(index.shards) - len(lacking)
+        self._progress.begin(f"Publishing the shards of {index.subdir}", len(lacking))
+        if lacking and not self.outcome.dry_run:
+            self._registry.put_blob(repository, manifest.CONFIG)
+        failed = self.outcome.failed
+        for _, item in crew.each(
+            lacking,
+            lambda digest: self._push_shard(index, repository, digest),
+            lambda digest: [f"{index.subdir}/shards/{digest}"],
+        ):
+            self._progress.step()
+            self.outcome.moved.add(item)
+        self._progress.end()
+        if self.outcome.failed > failed:
+            raise ContentError(
+                f"{index.subdir} isn't published: not all of its shards could be "
+                f"({self.outcome.failures[failed].reason})"
+            )
+
+    def _push_shard(self, index: _Index, repository: str, digest: str) -> Item:
+        data = self._shard(f"{index.shards_at}{digest}{shards.SUFFIX}")
+        if hashlib.sha256(data).hexdigest() != digest:
+            raise ContentError("it doesn't have its sha256")
+        name = f"{shards.FOLDER}/{digest}{shards.SUFFIX}"
+        layer = manifest.descriptor(SHARD_TYPE, Digest(digest), len(data), name)
+        reference = self._registry.address.reference(repository, digest)
+        written = ""
+        if not self.outcome.dry_run:
+            self._registry.put_blob(repository, Content.of_bytes(data))
+            body = manifest.plain_manifest([layer])
+            written = str(self._registry.put_manifest(repository, digest, body, OCI_MANIFEST))
+        return Item(index.subdir, name, digest, len(data), reference, written)
+
+    def _shard(self, place: str) -> bytes:
+        data = (
+            self._site.fetch_address(place, shards.MAX_SHARD)
+            if is_address(place)
+            else read_bytes(self._site, place, shards.MAX_SHARD)
+        )
+        if data is None:
+            raise ContentError(f"{place} is missing")
+        return data
+
+    def _shards_there(self, repository: str, current: RawManifest | None) -> set[str]:
+        """Those of the index that was published last: it came after its shards.
+
+        Without one, what an interrupted run has left.
+        """
+        if self._again:
+            return set()
+        parent = repository.removesuffix(f"/{shards.FOLDER}")
+        layer = _layers(current).get(TYPES[shards.INDEX_NAME])
+        if layer is not None and layer.size <= shards.MAX_INDEX:
+            with suppress(ContentError, NotFoundError):
+                _, hashes = shards.unpack_index(self._registry.blob(parent, layer))
+                return set(hashes.values())
+        with suppress(NotFoundError, DeniedError):
+            return set(self._registry.tags(repository))
+        return set()
+
+    def _repository(self, subdir: str) -> str:
+        name = codec.REPODATA_REPOSITORY
+        return self._registry.address.repository(self._channel, subdir, name)
+
+    def _current(self, repository: str) -> RawManifest | None:
+        try:
+            return self._registry.manifest(repository, LATEST)
+        except NotFoundError:
+            return None
+
+
+def _layers(raw: RawManifest | None) -> dict[str, Descriptor]:
+    """The layers of a published index by media type; none where it can't be read."""
+    if raw is None:
+        return {}
+    try:
+        found = manifest.layers(raw)
+    except ContentError:
+        return {}
+    return {layer.media_type: layer for layer in found}
+
+
+def _write(plain: Path, folder: Path, subdir: str, base_url: str | None) -> None:
+    """Write a repodata.json anew, with another base_url; ours is copied line by line."""
+    with plain.open("rb") as file:
+        try:
+            lines = repodata.Lines(file)
+        except ContentError:
+            sections: Mapping[str, Iterable[tuple[str, bytes]]] = _foreign(plain, subdir)
+        else:
+            sections = {section: lines.section(section) for section in repodata.SECTIONS}
+        repodata.write_repodata(folder, subdir, base_url, sections)
+
+
+def _foreign(plain: Path, subdir: str) -> dict[str, list[tuple[str, bytes]]]:
+    found: dict[str, list[tuple[str, bytes]]] = {section: [] for section in repodata.SECTIONS}
+    for section, file_name, fields in read_records(plain, subdir, packed=False):
+        if not is_path(file_name):
+            raise ContentError(f"{subdir}: {printable(file_name, 100)!r} is no file name")
+        found[section].append((file_name, encode(fields)))
+    return {section: sorted(records) for section, records in found.items()}
