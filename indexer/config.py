@@ -275,6 +275,14 @@ def _channel(value: Any) -> str:
     return str(value)
 
 
+def read_channel(name: str) -> str:
+    """A channel's name. Raises ConfigError where it can't be one."""
+    try:
+        return _channel(name)
+    except (ValueError, TypeError) as error:
+        raise ConfigError(f"the channel {name!r}: {error}") from error
+
+
 def _policy(value: Any) -> str:
     if value not in {"annotation", "none"}:
         raise ValueError("it must be annotation or none")

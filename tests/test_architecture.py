@@ -31,6 +31,8 @@ ALLOWED: dict[str, set[str]] = {
         "rebuild.pipeline", "rebuild.report", "transfer",
     },
     "__main__": {"cli"},
+    # For other programs: the same as the command line, without it.
+    "api": {"errors", "progress", "config", "channel", "registry", "transfer"},
     "transfer": {
         "errors", "files", "parallel", "progress", "config", "channel", "registry", "render",
         "published", "fetching",
