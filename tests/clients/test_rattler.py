@@ -54,6 +54,8 @@ class Published:
 def port_reason() -> str | None:
     """Why port 443 can't be had here; None where it can."""
     with socket.socket() as probe:
+        # As the registry itself does: connections of the test before linger for a minute.
+        probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
         try:
             probe.bind(("127.0.0.1", 443))
         except OSError as error:
