@@ -108,6 +108,13 @@ class Content:
         except OSError as error:
             raise ContentError(f"it can't be read: {error.strerror}") from error
 
+    def read(self, file: BinaryIO, size: int) -> bytes:
+        """The next bytes of what was opened. Raises ContentError where they can't be had."""
+        try:
+            return file.read(size)
+        except OSError as error:
+            raise ContentError(f"it can't be read: {error.strerror}") from error
+
     @classmethod
     def of_bytes(cls, data: bytes) -> Content:
         """What is in memory."""
