@@ -144,11 +144,13 @@ class LayoutRegistry:
     ) -> Digest:
         """Store a manifest and point a tag at it; two writers don't lose each other's tags."""
         content = Content.of_bytes(body)
+        if not is_tag(reference) and not is_digest(reference):
+            raise ContentError(f"{reference[:200]!r} can't be a tag or a digest")
+        if is_digest(reference) and reference != str(content.digest):
+            raise ContentError(f"its bytes are not those of {reference}")
         self.put_blob(repository, content)
         if is_digest(reference):
             return content.digest
-        if not is_tag(reference):
-            raise ContentError(f"{reference[:200]!r} can't be a tag")
         entry: dict[str, Any] = {
             "mediaType": media_type,
             "digest": str(content.digest),
@@ -172,7 +174,7 @@ class LayoutRegistry:
     def delete_manifest(self, repository: str, digest: Digest) -> None:
         """Take out every tag that leads to it; its bytes stay, as another may need them."""
         self.requests.add("deletions")
-        if not self._folder(repository).is_dir():
+        if not (self._folder(repository) / "index.json").exists():
             return
         with self._writing(repository) as entries:
             entries[:] = [item for item in entries if item.get("digest") != str(digest)]
