@@ -83,6 +83,36 @@ def test_a_reader_never_sees_half_a_blob(registry: LayoutRegistry, root: Path) -
     assert seen[-1]
 
 
+def test_a_blob_is_whole_from_the_moment_that_it_has_its_name(
+    registry: LayoutRegistry, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    sizes: list[int] = []
+    replace = Path.replace
+
+    def named(part: Path, target: Path) -> Path:
+        sizes.append(part.stat().st_size)
+        return replace(part, target)
+
+    registry.put_blob(REPOSITORY, content_of(b"another"))
+    monkeypatch.setattr(Path, "replace", named)
+    registry.put_blob(REPOSITORY, CONTENT)
+    assert sizes == [len(DATA)]
+
+
+def test_a_source_that_never_ends_fills_no_disk(registry: LayoutRegistry) -> None:
+    class Endless(io.BytesIO):
+        reads = 0
+
+        def read(self, size: int | None = -1, /) -> bytes:
+            self.reads += 1
+            assert self.reads < 10
+            return b"x" * (size or 0)
+
+    content = Content(Digest.of(LARGE), len(LARGE), Endless)
+    with pytest.raises(ContentError, match="its bytes are not those"):
+        registry.put_blob(REPOSITORY, content)
+
+
 def test_two_threads_with_the_same_blob_copy_it_once(root: Path) -> None:
     together = threading.Barrier(8)
 

@@ -3,13 +3,16 @@
 from __future__ import annotations
 
 from typing import TYPE_CHECKING, Literal
+from urllib.parse import parse_qs, urlsplit
 
 import pytest
+import responses
 
 from indexer.errors import DeniedError, LoginError
 from indexer.registry.auth import Authorizer
 from indexer.registry.base import Requests
 from indexer.registry.content import OCI_MANIFEST, Digest
+from indexer.registry.exchange import Answer
 from tests.registry.help import LARGE, REPOSITORY, basic, content_of, remote
 from tests.support import faults
 
@@ -170,3 +173,16 @@ def test_the_token_that_opens_what_is_public_is_for_reading_alone(
 ) -> None:
     auth = Authorizer(transport, host="ghcr.io", basic=None, requests=Requests())
     assert auth.header(scope) == sent
+
+
+@responses.activate
+def test_each_of_several_scopes_is_asked_for_by_itself(transport: Transport) -> None:
+    # By the token specification; some services read a list in one as a single, unknown scope.
+    responses.add("GET", "https://auth.example/token", json={"token": "t"})
+    said = {"WWW-Authenticate": 'Bearer realm="https://auth.example/token",service="x"'}
+    auth = Authorizer(transport, host="example.org", basic=ANN, requests=Requests())
+    scopes = ["repository:acme/zlib:pull,push", "repository:acme/other:pull"]
+    assert auth.answer(Answer(401, said, b"", "https://example.org/v2/"), " ".join(scopes))
+    (call,) = responses.calls
+    assert parse_qs(urlsplit(call.request.url or "").query)["scope"] == scopes
+    assert auth.header(" ".join(scopes)) == "Bearer t"
