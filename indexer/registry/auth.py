@@ -77,7 +77,7 @@ class Authorizer:
         if realm is not None:
             return f"Bearer {self._exchange(scope, realm)}"
         # It opens what is public, and writing never is.
-        return f"Bearer {self._anonymous}" if self._anonymous and "push" not in scope else None
+        return f"Bearer {self._anonymous}" if self._anonymous and not _writes(scope) else None
 
     def answer(self, challenged: Answer, scope: str, *, sent: str | None = None) -> bool:
         """Take in a 401 to a request with ``sent`` as its Authorization.
@@ -138,8 +138,13 @@ class Authorizer:
         # repositories are passed over, and with all of them the channel would end up empty.
         if status not in {400, 401, 403}:
             raise RegistryError(text)
-        is_writer = "push" in scope and not self._basic
+        is_writer = _writes(scope) and not self._basic
         raise LoginError(text) if is_writer else DeniedError(text)
+
+
+def _writes(scope: str) -> bool:
+    """Whether more than reading is asked for; a repository's name may hold any of the words."""
+    return any({"push", "delete"} & {*one.rpartition(":")[2].split(",")} for one in scope.split())
 
 
 def _read_token(answer: Answer) -> tuple[str, float]:

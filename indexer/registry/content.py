@@ -108,6 +108,13 @@ class Content:
         except OSError as error:
             raise ContentError(f"it can't be read: {error.strerror}") from error
 
+    def read(self, file: BinaryIO, size: int) -> bytes:
+        """The next bytes of what was opened. Raises ContentError where they can't be had."""
+        try:
+            return file.read(size)
+        except OSError as error:
+            raise ContentError(f"it can't be read: {error.strerror}") from error
+
     @classmethod
     def of_bytes(cls, data: bytes) -> Content:
         """What is in memory."""
@@ -202,8 +209,10 @@ def _embedded(value: object, digest: Digest, size: int) -> bytes | None:
     """The decoded ``data`` of a descriptor (OCI image spec 1.1, "Embedded Content")."""
     if value is None:
         return None
+    if not isinstance(value, str):
+        raise ContentError("the data in a descriptor is not a string")
     try:
-        data = base64.b64decode(value, validate=True) if isinstance(value, str) else b""
+        data = base64.b64decode(value, validate=True)
     except (binascii.Error, ValueError) as error:
         raise ContentError(f"the data in a descriptor is not base64: {error}") from error
     if len(data) != size or Digest.of(data) != digest:

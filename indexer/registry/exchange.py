@@ -116,10 +116,7 @@ class _Body:
             yield chunk
 
     def read(self, size: int = _BLOCK) -> bytes:
-        try:
-            chunk = self._file.read(min(size, self._left))
-        except OSError as error:
-            raise ContentError(f"it can't be read: {error.strerror}") from error
+        chunk = self._content.read(self._file, min(size, self._left))
         if not chunk and self._left:
             # Waiting for the rest, the registry would never answer.
             raise ContentError("it became shorter while it was sent")

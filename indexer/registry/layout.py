@@ -9,6 +9,7 @@ import os
 import stat
 import tempfile
 from collections.abc import Callable, Iterator
+from functools import partial
 from pathlib import Path
 from typing import IO, Any, BinaryIO
 
@@ -103,7 +104,7 @@ class LayoutRegistry:
         path = self._blob_path(repository, descriptor.digest)
         try:
             with _open_file(path) as source:
-                size, digest = _copy(source, file, descriptor.size)
+                size, digest = _copy(source.read, file, descriptor.size)
         except FileNotFoundError as error:
             raise NotFoundError(f"{path} is missing.") from error
         except OSError as error:
@@ -143,11 +144,13 @@ class LayoutRegistry:
     ) -> Digest:
         """Store a manifest and point a tag at it; two writers don't lose each other's tags."""
         content = Content.of_bytes(body)
+        if not is_tag(reference) and not is_digest(reference):
+            raise ContentError(f"{reference[:200]!r} can't be a tag or a digest")
+        if is_digest(reference) and reference != str(content.digest):
+            raise ContentError(f"its bytes are not those of {reference}")
         self.put_blob(repository, content)
         if is_digest(reference):
             return content.digest
-        if not is_tag(reference):
-            raise ContentError(f"{reference[:200]!r} can't be a tag")
         entry: dict[str, Any] = {
             "mediaType": media_type,
             "digest": str(content.digest),
@@ -171,7 +174,7 @@ class LayoutRegistry:
     def delete_manifest(self, repository: str, digest: Digest) -> None:
         """Take out every tag that leads to it; its bytes stay, as another may need them."""
         self.requests.add("deletions")
-        if not self._folder(repository).is_dir():
+        if not (self._folder(repository) / "index.json").exists():
             return
         with self._writing(repository) as entries:
             entries[:] = [item for item in entries if item.get("digest") != str(digest)]
@@ -289,7 +292,7 @@ def _store(content: Content, part: BinaryIO) -> None:
     part.truncate(0)
     content.at(0)
     with content.opened() as source:
-        size, digest = _copy(source, part, content.size, content.at)
+        size, digest = _copy(partial(content.read, source), part, content.size, content.at)
     part.flush()
     if (size, digest) != (content.size, content.digest):
         part.truncate(0)
@@ -297,11 +300,14 @@ def _store(content: Content, part: BinaryIO) -> None:
 
 
 def _copy(
-    source: IO[bytes], target: IO[bytes], limit: int, at: Callable[[int], None] = lambda _: None
+    read: Callable[[int], bytes],
+    target: IO[bytes],
+    limit: int,
+    at: Callable[[int], None] = lambda _: None,
 ) -> tuple[int, Digest]:
     """Copy a stream of not much more than ``limit`` bytes; its size and digest."""
     hasher, size = hashlib.sha256(), 0
-    while size <= limit and (chunk := source.read(1 << 20)):
+    while size <= limit and (chunk := read(1 << 20)):
         target.write(chunk)
         hasher.update(chunk)
         size += len(chunk)

@@ -185,7 +185,11 @@ class RemoteRegistry:
         if file.seek(0, 2) < descriptor.size:
             url = self._url(repository, f"blobs/{descriptor.digest}")
             scope, size = self._scope(repository), descriptor.size
-            answer = self._ask("GET", "blobs", url, scope, {}, size, sink=file)
+            # Each try with a token of its own: a large blob outlives several.
+            answer = self._transport.retry(
+                f"GET {url}",
+                lambda: self._ask("GET", "blobs", url, scope, {}, size, sink=file, once=True),
+            )
             if answer.status != 206:
                 self._expect_ok(answer)
         if file.seek(0, 2) != descriptor.size or not _has_digest(file, descriptor.digest):
@@ -316,16 +320,12 @@ class RemoteRegistry:
             self.requests.add(kind)
             extra |= headers
             if once:
-                answer = self._transport.once(method, url, headers=extra, limit=limit, body=body)
+                answer = self._transport.once(
+                    method, url, headers=extra, limit=limit, sink=sink, body=body
+                )
             else:
                 answer = self._transport.request(
-                    method,
-                    url,
-                    headers=extra,
-                    limit=limit,
-                    sink=sink,
-                    resume=sink is not None,
-                    body=body,
+                    method, url, headers=extra, limit=limit, sink=sink, body=body
                 )
             if answer.status != 401 or not is_ours or origin_of(answer.url) != origin_of(url):
                 break

@@ -82,19 +82,16 @@ class Transport:
         headers: Mapping[str, str] | None = None,
         limit: int,
         sink: IO[bytes] | None = None,
-        resume: bool = False,
         body: Content | None = None,
     ) -> Answer:
         """Send a request and read the whole answer, of at most ``limit`` bytes.
 
         With a ``sink`` a body that comes with 200 goes there, from its start, and not into
-        the answer; with ``resume`` only what the sink lacks is asked for, and a break after
-        progress begins the retry time anew. Redirects are followed; Authorization goes along
-        only within one origin.
+        the answer. Redirects are followed; Authorization goes along only within one origin.
         Raises RegistryError when no answer, or only 429 and 5xx, came within the retry
         time, and ContentError for a body longer than ``limit``.
         """
-        question = Question(method, url, dict(headers or {}), limit, sink, resume, body)
+        question = Question(method, url, dict(headers or {}), limit, sink, body=body)
         return self.retry(f"{method} {shown(url)}", lambda: self._try(question))
 
     def once(
@@ -104,13 +101,16 @@ class Transport:
         *,
         headers: Mapping[str, str] | None = None,
         limit: int,
+        sink: IO[bytes] | None = None,
         body: Content | None = None,
     ) -> Answer:
         """The same, tried once: for requests that make sense only after another one.
 
-        Raises PassingError where another try may fare better, for ``retry`` to catch.
+        Only what the ``sink`` lacks is asked for. Raises PassingError where another try may
+        fare better, for ``retry`` to catch; after progress it begins the retry time anew.
         """
-        return self._try(Question(method, url, dict(headers or {}), limit, body=body))
+        question = Question(method, url, dict(headers or {}), limit, sink, sink is not None, body)
+        return self._try(question)
 
     def retry(self, what: str, action: Callable[[], T], *, tries: int = 1) -> T:
         """Do what may fail in passing until it doesn't: for the retry time, and some ``tries``.

@@ -3,17 +3,21 @@
 from __future__ import annotations
 
 import base64
+import io
 import traceback
 from typing import TYPE_CHECKING
 
 from hypothesis import HealthCheck, settings
 
 from indexer.registry.address import RegistryAddress
+from indexer.registry.content import Content, Digest
 from indexer.registry.exchange import Clock
 from indexer.registry.remote import RemoteRegistry
 from indexer.registry.transport import Transport
 
 if TYPE_CHECKING:
+    from collections.abc import Callable
+
     from tests.support.fake_registry import FakeRegistry
 
 # Examples alone decide, not how busy the machine is.
@@ -22,6 +26,8 @@ STEADY = settings(
 )
 
 REPOSITORY = "acme/forge/linux-64/zlib"
+# More than any buffer holds, and no part of it like another.
+LARGE = b"".join(number.to_bytes(4, "big") for number in range(900_000))
 
 
 class VirtualTime:
@@ -46,10 +52,26 @@ def basic(user: str, word: str) -> str:
     return base64.b64encode(f"{user}:{word}".encode()).decode()
 
 
-def remote(fake: FakeRegistry, transport: Transport, login: str | None = None) -> RemoteRegistry:
+class Pieces(io.BytesIO):
+    """A file that nobody may read whole, however much memory there is."""
+
+    def read(self, size: int | None = -1, /) -> bytes:
+        assert size is not None
+        assert 0 <= size <= 1 << 20
+        return super().read(size)
+
+
+def content_of(data: bytes, at: Callable[[int], None] = lambda _: None) -> Content:
+    """Bytes to be sent, to be read in pieces."""
+    return Content(Digest.of(data), len(data), lambda: Pieces(data), at)
+
+
+def remote(
+    fake: FakeRegistry, transport: Transport, login: str | None = None, *, writing: bool = False
+) -> RemoteRegistry:
     """The product's view of a fake registry."""
     address = RegistryAddress.parse(f"oci+http://{fake.address}/acme")
-    return RemoteRegistry(address, transport, basic=login)
+    return RemoteRegistry(address, transport, basic=login, writing=writing)
 
 
 def whole_text(error: BaseException) -> str:
