@@ -86,7 +86,7 @@ class TestMemory:
     )
     @both_formats
     def test_a_header_of_a_gibibyte(self, tmp_path: Path, end: str, kind: bytes) -> None:
-        parts = [header("x", GIB, kind), 1024, INDEX + END]
+        parts: list[bytes | int] = [header("x", GIB, kind), 1024, INDEX + END]
         assert_cheap(compressed(tmp_path, end, parts))
 
     @pytest.mark.parametrize(
@@ -154,7 +154,7 @@ class TestMemory:
     @both_formats
     def test_half_a_gibibyte_of_zeros_streams_through(self, tmp_path: Path, end: str) -> None:
         size = GIB // 2
-        parts = [INDEX + header("lib/zeros", size), 512, END]
+        parts: list[bytes | int] = [INDEX + header("lib/zeros", size), 512, END]
         assert told(compressed(tmp_path, end, parts)) == ["taken", "taken"]
 
 
