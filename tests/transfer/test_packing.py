@@ -76,6 +76,8 @@ def test_the_same_files_give_the_same_bytes_whoever_built_them(tmp_path: Path, e
     theirs = archive(other, end, block + INDEX[tarfile.BLOCKSIZE :])
     assert mine.read_bytes() != theirs.read_bytes()
     assert packed(mine) == packed(theirs) == packed(mine)
+    # Nor does gzip say when (RFC 1952, MTIME).
+    assert packed(mine)[1][4:8] == bytes(4)
 
 
 @pytest.mark.parametrize("mtime", ["nan", "inf", "-inf", "1e300", "-5", "1.5"])
@@ -230,6 +232,11 @@ def test_what_follows_the_end_is_read_to_its_end(tmp_path: Path, end: str) -> No
     # Fuller records than tar's own; and those who leave the end out.
     packed(archive(tmp_path, end, INDEX, then=bytes(64 * 1024)))
     packed(archive(tmp_path, end, INDEX, then=b""))
+
+
+@both_formats
+def test_what_stands_behind_the_end_is_not_hidden_there(tmp_path: Path, end: str) -> None:
+    refused(archive(tmp_path, end, INDEX, then=END + INDEX), "goes on after its end")
 
 
 @pytest.mark.parametrize("data", [b"", b"PK", b"<html>", b"\x89PNG\r\n\x1a\n" + bytes(2000)])

@@ -73,6 +73,13 @@ def test_a_file_that_changes_meanwhile_is_not_pushed_as_what_it_was(shop: Shop) 
     assert shop.rebuilt()[ALPHA.file_name]["sha256"] == other.sha256
 
 
+def test_a_file_that_becomes_one_of_another_subdir_is_not_pushed_to_the_first(shop: Shop) -> None:
+    (path,) = shop.lay(ALPHA)
+    other = build("alpha", subdir="linux-64")
+    outcome = shop.push(progress=once_pushing(lambda: path.write_bytes(other.data)))
+    assert "makes it linux-64/alpha-1.0-0" in failures(outcome)[ALPHA.file_name]
+
+
 def test_a_file_that_goes_away_meanwhile_costs_itself(shop: Shop) -> None:
     paths = shop.lay(ALPHA, BETA)
     outcome = shop.push(progress=once_pushing(paths[0].unlink))
@@ -187,6 +194,19 @@ def test_one_that_the_registry_fails_on_costs_itself(remote: Shop) -> None:
     assert "answered 500" in failures(outcome)[ALPHA.file_name]
     assert (outcome.failed, outcome.moved.count) == (1, 20)
     assert fake.tags_of(repository) == []
+
+
+def test_failures_with_successes_between_them_do_not_end_the_push(remote: Shop) -> None:
+    lame = tuple(build(f"many{number}x") for number in range(20))
+    remote.lay(*MANY, *lame)
+    repositories = {remote.where(package)[0] for package in lame}
+    remote.rig.fake.knobs.faults = [
+        faults.status(
+            500, match=lambda one: one.method == "POST" and one.repository in repositories
+        )
+    ]
+    outcome = remote.push()
+    assert (outcome.failed, outcome.moved.count) == (20, 20)
 
 
 @pytest.mark.parametrize(
