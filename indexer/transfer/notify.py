@@ -6,7 +6,7 @@ from urllib.parse import urlsplit
 
 import orjson
 
-from indexer.errors import ConfigError, RegistryError
+from indexer.errors import CfIndexError, ConfigError, RegistryError
 from indexer.published import check_address
 from indexer.registry import Transport
 from indexer.registry.content import Content
@@ -61,7 +61,7 @@ class Notifier:
         )
         try:
             self._post(body)
-        except RegistryError as error:
+        except CfIndexError as error:
             for item in items:
                 self._outcome.fail(
                     Failure(str(item), f"pushed, but the service wasn't told: {error}")

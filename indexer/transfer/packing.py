@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import bz2
 import contextlib
+import functools
 import gzip
 import hashlib
 import io
@@ -18,9 +19,9 @@ from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path, PurePosixPath
-from typing import IO, cast
+from typing import IO, Self, cast
 
-from conda_package_streaming.package_streaming import tar_generator
+from conda_package_streaming.package_streaming import TarfileNoSameOwner, tar_generator
 
 from indexer.channel.index_json import MAX_BYTES
 from indexer.channel.record import CONDA
@@ -32,12 +33,21 @@ _INDEX_JSON = "info/index.json"
 MAX_INFO = 512 * 1024 * 1024
 _MAX_TOTAL = 64 * 1024**3
 _MAX_MEMBERS = 1_000_000
-# Long names and extended headers stand between two members; real ones have a few kB.
-_MAX_BETWEEN = 8 * 1024 * 1024
+# Long names and extended headers stand before a member; real ones have a few kB. Pythons before
+# 3.11.10 and 3.12.6 take time by the square of a header's size (CVE-2024-6232).
+_MAX_HEADER = 64 * 1024
+_MAX_BETWEEN = 1024 * 1024
 # The directory of a zip is read whole; that of an archive has three entries.
-_MAX_GULP = 16 * 1024 * 1024
+_MAX_GULP = 1024 * 1024
 _BLOCK = 1 << 20
 _LATEST_TIME = 2**32 - 1
+_HEADERS = (
+    *(tarfile.XHDTYPE, tarfile.XGLTYPE, tarfile.SOLARIS_XHDTYPE),
+    *(tarfile.GNUTYPE_LONGNAME, tarfile.GNUTYPE_LONGLINK),
+)
+# typeshed knows their base alone.
+_Broken = (tarfile.InvalidHeaderError, tarfile.TruncatedHeaderError)  # type: ignore[attr-defined]
+_End = (tarfile.EOFHeaderError, tarfile.EmptyHeaderError)  # type: ignore[attr-defined]
 
 
 @dataclass(frozen=True, slots=True)
@@ -86,7 +96,6 @@ def pack_info(
     index_json: bytes | None = None
     size = 0
     with (
-        _explained(),
         gzip.GzipFile(filename="", mode="wb", fileobj=target, mtime=0, compresslevel=6) as packed,
         tarfile.open(fileobj=packed, mode="w|", format=tarfile.PAX_FORMAT) as out,
     ):
@@ -104,7 +113,7 @@ def pack_info(
                 index_json = _read_small(tar, member)
                 out.addfile(_entry(member), io.BytesIO(index_json))
             else:
-                out.addfile(_entry(member), tar.extractfile(member))
+                out.addfile(_entry(member), cast("IO[bytes]", _Data(tar, member)))
     if index_json is None:
         raise ContentError(f"it has no {_INDEX_JSON}")
     return index_json
@@ -123,15 +132,15 @@ def read_info(packed: IO[bytes]) -> Iterator[tuple[str, int, Callable[[], bytes]
 
 
 def _contents(tar: tarfile.TarFile, member: tarfile.TarInfo) -> bytes:
-    with _explained():
-        file = tar.extractfile(member)
-        return file.read() if file is not None else b""
+    return _Data(tar, member).read(member.size)
 
 
 def _entry(member: tarfile.TarInfo) -> tarfile.TarInfo:
     entry = tarfile.TarInfo(member.name.removeprefix(_INFO))
     entry.size = member.size
-    entry.mtime = min(max(int(member.mtime), 0), _LATEST_TIME)
+    with _explained():
+        # An extended header may say "nan".
+        entry.mtime = min(max(int(member.mtime), 0), _LATEST_TIME)
     return entry
 
 
@@ -149,9 +158,10 @@ def _members(path: Path) -> Iterator[tuple[tarfile.TarFile, tarfile.TarInfo]]:
 
 @contextlib.contextmanager
 def _explained() -> Iterator[None]:
+    """Whatever an archive's own bytes bring about is said of the archive."""
     try:
         yield
-    except (ContentError, GeneratorExit, MemoryError):
+    except (ContentError, MemoryError):
         raise
     except Exception as error:
         # A dozen kinds, from zip, bz2, zstd, tar and the library between them.
@@ -164,26 +174,87 @@ def _opened(path: Path, stack: contextlib.ExitStack) -> IO[bytes]:
     if not path.name.endswith(CONDA):
         return stack.enter_context(bz2.open(path))
     archive = zipfile.ZipFile(stack.enter_context(_NoGulp(path)))
+    stack.enter_context(archive)
     name = f"info-{path.name.removesuffix(CONDA)}.tar.zst"
-    inner = stack.enter_context(stack.enter_context(archive).open(name))
+    parts = [part for part in archive.infolist() if part.filename == name]
+    if len(parts) != 1:
+        raise ContentError(f"it has {len(parts) or 'no'} of {printable(name, 200)}")
+    if parts[0].compress_type != zipfile.ZIP_STORED:
+        # Clients refuse it; and Python's own LZMA takes as much memory as the zip says.
+        raise ContentError("its parts are compressed by the zip, which a .conda only stores")
+    inner = stack.enter_context(archive.open(parts[0]))
     return cast("IO[bytes]", stack.enter_context(zstd.reader(inner)))
 
 
 def _checked(bounded: _Bounded) -> Iterator[tuple[tarfile.TarFile, tarfile.TarInfo]]:
     total = 0
-    for count, (tar, member) in enumerate(tar_generator(bounded)):
+    for count, (tar, member) in enumerate(tar_generator(bounded, _open)):
         total += member.size
         if count >= _MAX_MEMBERS or total > _MAX_TOTAL or member.size < 0:
             raise ContentError(
                 f"it unpacks to more than {_MAX_MEMBERS} files or {_MAX_TOTAL} bytes"
             )
         place = PurePosixPath(member.name)
-        if place.is_absolute() or ".." in place.parts or "\0" in member.name:
+        is_info = place.parts[:1] == ("info",)
+        if (
+            place.is_absolute()
+            or ".." in place.parts
+            or "\0" in member.name
+            # Without its first part "info//etc" is absolute; "info/./index.json" is a second one.
+            or (is_info and str(place) != member.name)
+        ):
             raise ContentError(f"it has a path that leads out: {printable(member.name, 100)}")
-        bounded.allow(member.size)
+        if sum(len(key) + len(value) for key, value in tar.pax_headers.items()) > _MAX_HEADER:
+            raise ContentError(f"it has global headers of more than {_MAX_HEADER} bytes")
+        # By the place of the next header: a link or a sparse file has fewer bytes than it claims.
+        bounded.allow(tar.offset - member.offset_data)
         yield tar, member
         # The tar would hold on to every member.
         tar.members.clear()
+
+
+class _Data:
+    """The bytes of a member. Its reader also writes, and those failures aren't the archive's."""
+
+    def __init__(self, tar: tarfile.TarFile, member: tarfile.TarInfo) -> None:
+        self._file = tar.extractfile(member)
+
+    def read(self, size: int) -> bytes:
+        """So many of the next bytes, all of which must be there."""
+        with _explained():
+            data = self._file.read(size) if self._file is not None else b""
+        if len(data) != size:
+            raise ContentError("it breaks off")
+        return data
+
+
+class _Strict(tarfile.TarInfo):
+    """A member whose header must be one: tarfile takes one that it can't read for the end."""
+
+    @classmethod
+    def frombuf(cls, buf: bytes | bytearray, encoding: str, errors: str) -> Self:
+        """Refuses what would be held in memory before it is."""
+        found = super().frombuf(buf, encoding, errors)
+        if found.type in _HEADERS and found.size > _MAX_HEADER:
+            raise ContentError(f"it has a header of more than {_MAX_HEADER} bytes")
+        return found
+
+    @classmethod
+    def fromtarfile(cls, tarfile: tarfile.TarFile) -> Self:
+        """The next one. Raises ContentError where neither one nor the end comes."""
+        try:
+            return super().fromtarfile(tarfile)
+        except _Broken as error:
+            raise ContentError(f"it is damaged or breaks off ({error})") from error
+        except _End:
+            # To the end, where bz2 and zstd look whether all has come.
+            while rest := cast("IO[bytes]", tarfile.fileobj).read(_BLOCK):
+                if rest.strip(b"\0"):
+                    raise ContentError("it goes on after its end") from None
+            raise
+
+
+_open = functools.partial(TarfileNoSameOwner.open, tarinfo=_Strict)
 
 
 class _Bounded:
@@ -192,6 +263,7 @@ class _Bounded:
     def __init__(self, inner: IO[bytes]) -> None:
         self._inner = inner
         self._left = _MAX_BETWEEN
+        self._total = 0
 
     def allow(self, size: int) -> None:
         """A member of this size comes now."""
@@ -201,6 +273,9 @@ class _Bounded:
         """The next bytes."""
         data = self._inner.read(size)
         self._left -= len(data)
+        self._total += len(data)
+        if self._total > _MAX_TOTAL:
+            raise ContentError(f"it unpacks to more than {_MAX_TOTAL} bytes")
         if self._left < 0:
             # Headers are held in memory whole.
             raise ContentError(f"it has headers of more than {_MAX_BETWEEN} bytes")

@@ -9,12 +9,13 @@ from collections.abc import Sequence
 from dataclasses import dataclass, field
 from datetime import datetime
 from pathlib import Path
+from typing import IO
 
 from indexer.channel import codec, manifest
 from indexer.channel.artifact import Place
 from indexer.channel.index_json import Identity, parse_identity
 from indexer.channel.record import CONDA, TARBZ2
-from indexer.errors import ConflictError, ContentError, NotFoundError
+from indexer.errors import ConfigError, ConflictError, ContentError, NotFoundError
 from indexer.progress import Progress
 from indexer.registry.address import is_repository, is_tag
 from indexer.registry.base import Registry
@@ -171,9 +172,7 @@ class Pusher:
 
     def _put_blobs(self, place: Place, file: LocalFile) -> manifest.Archive:
         with tempfile.NamedTemporaryFile(dir=self.scratch, suffix=".tar.gz") as info:
-            with self._packing:
-                index_json = pack_info(file.path, info, stopped=self._stopped.is_set)
-            info.flush()
+            index_json = self._pack(file.path, info)
             identity = parse_identity(index_json)
             check_name(file.path.name, identity)
             if place_of_identity(identity, place.subdir) != place:
@@ -200,6 +199,17 @@ class Pusher:
             info_size=info_hashes.size,
             created=self._created,
         )
+
+    def _pack(self, path: Path, target: IO[bytes]) -> bytes:
+        try:
+            with self._packing:
+                index_json = pack_info(path, target, stopped=self._stopped.is_set)
+            target.flush()
+        except OSError as error:
+            raise ConfigError(
+                f"{self.scratch} can't be written: {error.strerror}. TMPDIR names another folder."
+            ) from error
+        return index_json
 
     def _put_blob(self, repository: str, content: Content) -> None:
         source = self._where.get(content.digest) if content.size >= _WORTH_MOUNTING else None
