@@ -235,9 +235,11 @@ class RemoteRegistry:
         try:
             target = urlsplit(urljoin(answer.url, text))
             asked = urlsplit(answer.url)
-            if (target.scheme, target.hostname) == ("http", asked.hostname):
+            is_downgraded = asked.scheme == "https" and target.scheme == "http"
+            if is_downgraded and target.hostname == asked.hostname:
                 # Behind a proxy that does TLS for it, a registry may not know of it.
                 target = target._replace(scheme=asked.scheme, netloc=asked.netloc)
+            target = target._replace(fragment="")
             is_safe = target.scheme == "https" or target.scheme == asked.scheme == "http"
         except ValueError:
             is_safe = False

@@ -14,8 +14,9 @@ import hashlib
 import io
 import os
 import tarfile
+import threading
 import zipfile
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Generator, Iterator
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path, PurePosixPath
@@ -59,6 +60,10 @@ class Hashes:
     size: int
 
 
+# Unpacking is work for a processor, and may take as much memory as zstd allows, 128 MiB.
+_UNPACKING = threading.BoundedSemaphore(os.cpu_count() or 2)
+
+
 def hash_file(path: Path) -> Hashes:
     """Read a file once. Raises ContentError where it can't be read."""
     sha256, md5, size = hashlib.sha256(), hashlib.md5(usedforsecurity=False), 0
@@ -78,9 +83,10 @@ def read_index_json(path: Path) -> bytes:
 
     Raises ContentError for an archive that can't be read, or has none.
     """
-    for tar, member in _members(path):
-        if member.name == _INDEX_JSON and member.isreg():
-            return _read_small(tar, member)
+    with _UNPACKING, contextlib.closing(_members(path)) as members:
+        for tar, member in members:
+            if member.name == _INDEX_JSON and member.isreg():
+                return _read_small(tar, member)
     raise ContentError(f"it has no {_INDEX_JSON}")
 
 
@@ -96,6 +102,7 @@ def pack_info(
     index_json: bytes | None = None
     size = 0
     with (
+        _UNPACKING,
         gzip.GzipFile(filename="", mode="wb", fileobj=target, mtime=0, compresslevel=6) as packed,
         tarfile.open(fileobj=packed, mode="w|", format=tarfile.PAX_FORMAT) as out,
     ):
@@ -150,7 +157,7 @@ def _read_small(tar: tarfile.TarFile, member: tarfile.TarInfo) -> bytes:
     return _contents(tar, member)
 
 
-def _members(path: Path) -> Iterator[tuple[tarfile.TarFile, tarfile.TarInfo]]:
+def _members(path: Path) -> Generator[tuple[tarfile.TarFile, tarfile.TarInfo], None, None]:
     """The members of an archive's tar (of .conda: of its info part), each checked."""
     with _explained(), contextlib.ExitStack() as stack:
         yield from _checked(_Bounded(_opened(path, stack)))
@@ -175,15 +182,21 @@ def _opened(path: Path, stack: contextlib.ExitStack) -> IO[bytes]:
         return stack.enter_context(bz2.open(path))
     archive = zipfile.ZipFile(stack.enter_context(_NoGulp(path)))
     stack.enter_context(archive)
-    name = f"info-{path.name.removesuffix(CONDA)}.tar.zst"
+    stem = path.name.removesuffix(CONDA)
+    _part(archive, f"pkg-{stem}.tar.zst")
+    inner = stack.enter_context(archive.open(_part(archive, f"info-{stem}.tar.zst")))
+    return cast("IO[bytes]", stack.enter_context(zstd.reader(inner)))
+
+
+def _part(archive: zipfile.ZipFile, name: str) -> zipfile.ZipInfo:
+    """One of the two parts of a .conda."""
     parts = [part for part in archive.infolist() if part.filename == name]
     if len(parts) != 1:
         raise ContentError(f"it has {len(parts) or 'no'} of {printable(name, 200)}")
     if parts[0].compress_type != zipfile.ZIP_STORED:
         # Clients refuse it; and Python's own LZMA takes as much memory as the zip says.
         raise ContentError("its parts are compressed by the zip, which a .conda only stores")
-    inner = stack.enter_context(archive.open(parts[0]))
-    return cast("IO[bytes]", stack.enter_context(zstd.reader(inner)))
+    return parts[0]
 
 
 def _checked(bounded: _Bounded) -> Iterator[tuple[tarfile.TarFile, tarfile.TarInfo]]:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 import tempfile
 import threading
 from collections.abc import Sequence
@@ -113,8 +112,6 @@ class Pusher:
         self.scratch = scratch
         self._progress = progress
         self._stopped = threading.Event()
-        # Unpacking is work for a processor, and takes memory.
-        self._packing = threading.BoundedSemaphore(os.cpu_count() or 2)
         self._where: dict[Digest, str] = {}
         self._lock = threading.Lock()
         self._configs: dict[str, _Turn] = {}
@@ -202,8 +199,7 @@ class Pusher:
 
     def _pack(self, path: Path, target: IO[bytes]) -> bytes:
         try:
-            with self._packing:
-                index_json = pack_info(path, target, stopped=self._stopped.is_set)
+            index_json = pack_info(path, target, stopped=self._stopped.is_set)
             target.flush()
         except OSError as error:
             raise ConfigError(

@@ -191,7 +191,7 @@ def test_zeros_behind_the_end_are_not_read_for_ever(tmp_path: Path, end: str) ->
 def test_a_bomb_in_the_info_folder_is_given_up_at_its_limit(
     tmp_path: Path, end: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(packing, "_MAX_INFO", 1024 * 1024)
+    monkeypatch.setattr(packing, "MAX_INFO", 1024 * 1024)
     path = compressed(tmp_path, end, [INDEX + header("info/zeros", 256 * 1024 * 1024), 256, END])
     assert path.stat().st_size < 100_000
     assert read_index_json(path)

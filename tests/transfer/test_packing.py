@@ -171,7 +171,7 @@ def test_an_info_folder_beyond_its_limit_is_refused(
 ) -> None:
     path = archive(tmp_path, end, INDEX, entry("info/a", bytes(600)), entry("info/b", bytes(600)))
     packed(path)
-    monkeypatch.setattr(packing, "_MAX_INFO", 1200)
+    monkeypatch.setattr(packing, "MAX_INFO", 1200)
     refused(path, "more than 1200 bytes")
 
 
