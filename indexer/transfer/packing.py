@@ -183,8 +183,10 @@ def _opened(path: Path, stack: contextlib.ExitStack) -> IO[bytes]:
     archive = zipfile.ZipFile(stack.enter_context(_NoGulp(path)))
     stack.enter_context(archive)
     stem = path.name.removesuffix(CONDA)
+    info = _part(archive, f"info-{stem}.tar.zst")
+    # What it installs isn't unpacked; but without it nobody could.
     _part(archive, f"pkg-{stem}.tar.zst")
-    inner = stack.enter_context(archive.open(_part(archive, f"info-{stem}.tar.zst")))
+    inner = stack.enter_context(archive.open(info))
     return cast("IO[bytes]", stack.enter_context(zstd.reader(inner)))
 
 

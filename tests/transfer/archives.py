@@ -74,8 +74,12 @@ def compressed(folder: Path, end: str, parts: Iterable[bytes | int], *, stem: st
 
 
 def zipped(members: Mapping[str, bytes], compression: int = zipfile.ZIP_STORED) -> bytes:
+    """A zip of these members, and before each info part the other one that belongs to it."""
     buffer = io.BytesIO()
     with zipfile.ZipFile(buffer, "w", compression) as file:
+        for name in members:
+            if name.startswith("info-"):
+                file.writestr(name.replace("info-", "pkg-", 1), zstd.compress(END))
         for name, data in members.items():
             file.writestr(name, data)
     return buffer.getvalue()

@@ -271,6 +271,14 @@ def test_a_conda_without_its_own_info_part_is_refused(tmp_path: Path) -> None:
     refused(conda_of(tmp_path, zipped(info_part(f"{STEM}1"))))
 
 
+def test_a_conda_without_what_it_installs_is_refused(tmp_path: Path) -> None:
+    buffer = io.BytesIO()
+    with zipfile.ZipFile(buffer, "w") as file:
+        for name, data in info_part().items():
+            file.writestr(name, data)
+    refused(conda_of(tmp_path, buffer.getvalue()), "no of pkg-")
+
+
 def test_two_info_parts_are_none_since_readers_differ_in_which_they_take(tmp_path: Path) -> None:
     buffer = io.BytesIO()
     name = f"info-{STEM}.tar.zst"
