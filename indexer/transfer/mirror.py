@@ -12,7 +12,7 @@ from pathlib import Path
 
 from indexer.channel import manifest
 from indexer.channel.artifact import Place
-from indexer.errors import ConfigError, ContentError, DeniedError, NotFoundError
+from indexer.errors import ConfigError, ContentError, DeniedError, NotFoundError, RegistryError
 from indexer.progress import SILENCE, Progress
 from indexer.registry import Registry
 from indexer.registry.content import RawManifest
@@ -209,13 +209,19 @@ class Mirror:
     def _copy(self, pusher: Pusher, lack: _Lack) -> Pushed:
         """Download what is lacking of a build, and push it; nothing stays on this machine."""
         files, failures = [], []
+        unanswered: RegistryError | None = None
         with tempfile.TemporaryDirectory(dir=pusher.scratch) as folder:
             for entry in lack.entries:
                 path = Path(folder) / entry.file_name
                 try:
                     files.append(LocalFile(path, self._download(entry, path)))
-                except (ContentError, NotFoundError) as error:
+                except (ContentError, RegistryError) as error:
                     failures.append(Failure(str(entry), str(error)))
+                    # By itself it says that nobody answered, and whoever counts those must know.
+                    if type(error) is RegistryError:
+                        unanswered = error
+            if not files and unanswered is not None:
+                raise unanswered
             if not files:
                 return Pushed((), tuple(failures))
             pushed = pusher.push(Build(lack.place, tuple(files), lack.previous))
