@@ -129,7 +129,7 @@ class Mirror:
         """What the registry lacks: the tags of each repository, then the manifests of those."""
         builds: dict[Place, list[Entry]] = {}
         for entries in listed.values():
-            for entry in entries:
+            for entry in dict.fromkeys(entries):
                 builds.setdefault(entry.place, []).append(entry)
         repositories: dict[str, list[Place]] = {}
         for place in builds:
