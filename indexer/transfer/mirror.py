@@ -64,6 +64,7 @@ class Mirror:
         self._jobs = jobs
         self._progress = progress
         self._abort = abort
+        self._unusable: set[str] = set()
         self.outcome = Outcome(dry_run=dry_run)
 
     def run(self, pruner: Pruner | None = None) -> Outcome:
@@ -91,7 +92,7 @@ class Mirror:
             listed = self._list()
             lacks = self._compare(crew, pusher, listed)
             if pruner is not None:
-                pruner.plan(crew, pusher, listed, self._globs)
+                pruner.plan(crew, pusher, listed, self._globs, self._unusable)
             if self.outcome.dry_run:
                 for lack in lacks:
                     self._foresee(pusher, lack)
@@ -123,6 +124,7 @@ class Mirror:
         return found
 
     def _complain(self, what: str, reason: str) -> None:
+        self._unusable.add(what)
         self.outcome.fail(Failure(what, reason))
 
     def _compare(self, crew: Crew, pusher: Pusher, listed: dict[str, list[Entry]]) -> list[_Lack]:
