@@ -4,15 +4,14 @@ from __future__ import annotations
 
 import os
 import tempfile
-from collections.abc import Callable, Collection, Iterator, Sequence
-from contextlib import suppress
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from datetime import datetime
 from pathlib import Path
 
 from indexer.channel import manifest
 from indexer.channel.artifact import Place
-from indexer.errors import ConfigError, ContentError, DeniedError, NotFoundError, RegistryError
+from indexer.errors import ConfigError, ContentError, RegistryError
 from indexer.progress import SILENCE, Progress
 from indexer.registry import Registry
 from indexer.registry.content import RawManifest
@@ -139,7 +138,7 @@ class Mirror:
         self._progress.begin("Comparing with the registry", len(builds))
         lacks = []
         looked = crew.each(
-            self._tagged(crew, repositories, builds),
+            self._tagged(crew, pusher, repositories, builds),
             lambda item: pusher.find(item[0]) if item[1] else None,
             lambda item: [str(entry) for entry in builds[item[0]]],
         )
@@ -153,7 +152,11 @@ class Mirror:
         return lacks
 
     def _tagged(
-        self, crew: Crew, repositories: dict[str, list[Place]], builds: dict[Place, list[Entry]]
+        self,
+        crew: Crew,
+        pusher: Pusher,
+        repositories: dict[str, list[Place]],
+        builds: dict[Place, list[Entry]],
     ) -> Iterator[tuple[Place, bool]]:
         """Each build, and whether its tag is there."""
 
@@ -161,16 +164,10 @@ class Mirror:
             return (str(entry) for place in item[1] for entry in builds[place])
 
         for (_, places), tags in crew.each(
-            repositories.items(), lambda item: self._tags(item[0]), names
+            repositories.items(), lambda item: pusher.tags(item[0]), names
         ):
             for place in places:
                 yield place, place.tag in tags
-
-    def _tags(self, repository: str) -> Collection[str]:
-        # What isn't there is refused by some.
-        with suppress(NotFoundError, DeniedError):
-            return frozenset(self._registry.tags(repository))
-        return ()
 
     def _is_there(self, entry: Entry, previous: RawManifest | None) -> bool:
         if previous is None:

@@ -3,13 +3,12 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
-from contextlib import suppress
 from dataclasses import dataclass
 
 from indexer.channel import codec, manifest
 from indexer.channel.artifact import Place, place_of
 from indexer.channel.plan import Count, Guard
-from indexer.errors import ContentError, DeniedError, NotFoundError, UnsupportedError
+from indexer.errors import ContentError, UnsupportedError
 from indexer.registry import Registry
 from indexer.registry.address import is_tag
 from indexer.registry.content import RawManifest
@@ -121,19 +120,13 @@ class Pruner:
             }
         tags = crew.each(
             sorted(repositories),
-            lambda item: self._tags(pusher.repository(Place(*item, ""))),
+            lambda item: pusher.tags(pusher.repository(Place(*item, ""))),
             lambda item: ["/".join(item)],
         )
         for (subdir, name), found in tags:
             for tag in sorted(found):
                 if codec.is_package_tag(tag) and is_tag(tag):
                     yield Place(subdir, name, tag)
-
-    def _tags(self, repository: str) -> Collection[str]:
-        # What isn't there yet is refused by some.
-        with suppress(NotFoundError, DeniedError):
-            return self._registry.tags(repository)
-        return ()
 
     def _archives(
         self, pusher: Pusher, place: Place, raw: RawManifest, globs: Sequence[str]
