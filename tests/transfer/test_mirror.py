@@ -8,6 +8,7 @@ from pathlib import Path
 import pytest
 
 from demo.packages import build
+from indexer.channel.plan import Guard
 from indexer.channel.policy import Policy
 from indexer.errors import ConfigError, RegistryError
 from indexer.registry import RegistryAddress
@@ -228,6 +229,20 @@ def test_an_upstream_that_answers_no_index_is_no_empty_one(
     host.faults = [faults.status(403)]
     with pytest.raises(RegistryError, match="403"):
         mirror(rig, host.http)
+
+
+@pytest.mark.parametrize("guard", [None, Guard()])
+def test_a_registry_that_denies_what_is_not_there_yet_is_written_to(
+    rig: Rig, origin: Origin, guard: Guard | None, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """As GHCR does; whoever has credentials may make it exist."""
+    rig.fake.knobs.auth = "basic"
+    rig.fake.knobs.users = {"me": "right"}
+    monkeypatch.setenv("ORAS_USER", "me")
+    monkeypatch.setenv("ORAS_PASS", "right")
+    rig.fake.knobs.faults = [faults.status(403, match=faults.is_tags(), times=3)]
+    assert reasons(mirror(rig, origin.write().root, guard=guard)) == {}
+    assert held_by(rig) == exactly(*ALL)
 
 
 def test_damaged_records_cost_only_themselves(rig: Rig, origin: Origin) -> None:
