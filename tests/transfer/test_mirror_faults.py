@@ -104,6 +104,14 @@ def test_a_passing_wrong_hash_is_asked_for_again(rig: Rig, host: FileHost) -> No
     assert held_by(rig) == exactly(*PACKAGES)
 
 
+def test_a_short_answer_is_no_beginning_of_the_right_one(rig: Rig, host: FileHost) -> None:
+    short = faults.replace_body(b"short", match=faults.is_path(path_of(FIRST)), times=1)
+    host.faults = [short]
+    assert mirror(rig, host.http).failed == 0
+    assert short.fired == 1
+    assert held_by(rig) == exactly(*PACKAGES)
+
+
 @pytest.mark.parametrize("change", [-1, 1])
 def test_one_wrong_size_is_named_and_the_rest_arrives(
     rig: Rig, origin: Origin, host: FileHost, change: int

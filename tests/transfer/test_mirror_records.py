@@ -189,6 +189,12 @@ def test_a_base_url_that_nobody_should_follow_is_named_and_not_followed(
     assert held_by(rig) == {}
 
 
+@pytest.mark.parametrize("base_url", ["ftp://host/", "file:///etc/", "../../outside/"])
+def test_a_dry_run_tells_of_it_too(rig: Rig, origin: Origin, base_url: str) -> None:
+    outcome = mirror(rig, origin.write(base_url=base_url).root, dry_run=True)
+    assert (outcome.moved.count, outcome.failed) == (0, 2)
+
+
 def test_a_base_url_that_is_no_text_is_refused(rig: Rig, origin: Origin) -> None:
     path = origin.write(PLAIN, base_url="x").root / "noarch" / PLAIN
     path.write_text(path.read_text().replace('"base_url": "x"', '"base_url": ["x"]'))

@@ -257,8 +257,10 @@ def test_what_is_no_package_stays(rig: Rig, origin: Origin) -> None:
     rig.fake.add("acme/forge/noarch/repodata.json", image, "latest")
     rig.fake.add(REPOSITORY, image, "latest")
     rig.fake.add(REPOSITORY, image, f"sha256-{'0' * 64}.sig")
+    rig.fake.clear_requests()
     outcome = prune(rig, origin)
     assert (outcome.removed.count, outcome.failed) == (0, 0)
+    assert "latest" not in {request.reference for request in rig.fake.requests}
 
 
 def test_an_archive_without_a_title_is_not_taken_for_removed(rig: Rig, origin: Origin) -> None:

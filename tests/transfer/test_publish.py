@@ -177,8 +177,9 @@ def test_with_a_bad_shard_the_old_index_stays(rig: Rig, site: Path, wrong: str) 
         path.unlink()
     else:
         path.write_bytes(path.read_bytes()[:-1])
-    with pytest.raises(ContentError, match="noarch isn't published"):
-        publish(rig, site, now=START.replace(hour=20))
+    for dry_run in (True, False):
+        with pytest.raises(ContentError, match="noarch isn't published"):
+            publish(rig, site, now=START.replace(hour=20), dry_run=dry_run)
     assert layers_of(rig) == before
     assert rig.fake.tags_of(INDEX) == [STAMP, "latest"]
 
@@ -305,6 +306,16 @@ def test_a_base_url_stays_only_where_packages_are_elsewhere(
     assert [said_once for said_once in outcome.notes if "packages stay" in said_once] == (
         [f"noarch: packages stay where the site says they are, at {stays}"] if kept else []
     )
+
+
+def test_a_base_url_of_the_shards_alone_stays_theirs(rig: Rig, site: Path) -> None:
+    index = shards.pack_index("noarch", "https://elsewhere.example/", index_in(site))
+    (site / "noarch" / SHARDED).write_bytes(index)
+    outcome = publish(rig, site)
+    layers = layers_of(rig)
+    assert "base_url" not in json.loads(layers[PLAIN])["info"]
+    assert shards.unpack_index(layers[SHARDED])[0]["base_url"] == "https://elsewhere.example/"
+    assert len(outcome.notes) == 1
 
 
 def test_a_site_of_another_tools_is_published_record_by_record(rig: Rig) -> None:

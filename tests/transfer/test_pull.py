@@ -271,10 +271,13 @@ def test_an_earlier_index_lists_nothing_outside_of_its_folder(full: Rig) -> None
     document["packages.conda"] |= {
         "../linux-64/beta-1!2.0+x-0.conda": record | {"size": BETA.size},
         "../../secret": record | {"size": 6},
+        "sub/secret": record | {"size": 6},
         "": record,
     }
     path.write_bytes(json.dumps(document, indent=2).encode())
-    (out(full).parent / "secret").write_bytes(b"secret")
+    (out(full) / "noarch/sub").mkdir()
+    for folder in (out(full).parent, out(full) / "noarch/sub"):
+        (folder / "secret").write_bytes(b"secret")
     pull(full)
     assert_sound(out(full), *ALL)
 
