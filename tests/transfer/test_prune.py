@@ -12,6 +12,7 @@ from demo.layers import VALIDATED, package_manifest
 from demo.packages import Package, build
 from indexer.channel.plan import Guard
 from indexer.errors import GuardError
+from indexer.progress import Silence, Unit
 from indexer.registry import RegistryAddress
 from indexer.transfer.outcome import Outcome
 from tests.support import faults
@@ -273,6 +274,24 @@ def test_an_archive_without_a_title_is_not_taken_for_removed(rig: Rig, origin: O
     outcome = prune(rig, origin)
     assert reasons(outcome) == {}
     assert exactly(TWO).items() <= held_by(rig).items()
+
+
+def test_what_somebody_wrote_meanwhile_stays(rig: Rig, origin: Origin) -> None:
+    mirror(rig, origin.root)
+    origin.remove(GONE)
+    anew = build("gone", message="anew")
+
+    class Meanwhile(Silence):
+        def begin(self, what: str, total: int | None, unit: Unit = "items") -> None:
+            del total, unit
+            if what == "Mirroring":
+                rig.push(anew)
+                rig.fake.clear_requests()
+
+    outcome = prune(rig, origin, progress=Meanwhile())
+    assert (outcome.removed.count, outcome.failed) == (0, 0)
+    assert writes(rig) == []
+    assert exactly(anew).items() <= held_by(rig).items()
 
 
 def test_a_tag_that_cannot_be_read_is_named_and_stays(rig: Rig, origin: Origin) -> None:
