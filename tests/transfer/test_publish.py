@@ -15,7 +15,7 @@ import pytest
 import requests
 
 from demo.packages import build
-from indexer.errors import CfIndexError, ConfigError, ContentError, RegistryError
+from indexer.errors import ConfigError, ContentError, RegistryError
 from indexer.published import open_published
 from indexer.registry import Registry, RegistryAddress, Transport, open_registry
 from indexer.render import shards, zstd
@@ -350,7 +350,7 @@ def test_a_site_with_file_names_that_lead_out_is_not_published(
 @pytest.mark.parametrize("data", [b"", b"[]", b'{"packages": 1}', b"{", b"\xff"])
 def test_a_repodata_that_is_none_is_not_published(rig: Rig, site: Path, data: bytes) -> None:
     (site / "noarch" / PLAIN).write_bytes(data)
-    with pytest.raises(CfIndexError):
+    with pytest.raises(ContentError, match=f"noarch of {site}: "):
         publish(rig, site, subdirs=["noarch"])
     assert writes(rig) == []
 
