@@ -4,15 +4,14 @@ from __future__ import annotations
 
 import os
 import tempfile
-from collections.abc import Callable, Collection, Iterator, Sequence
-from contextlib import suppress
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from datetime import datetime
 from pathlib import Path
 
 from indexer.channel import manifest
 from indexer.channel.artifact import Place
-from indexer.errors import ConfigError, ContentError, DeniedError, NotFoundError
+from indexer.errors import ConfigError, ContentError, RegistryError
 from indexer.progress import SILENCE, Progress
 from indexer.registry import Registry
 from indexer.registry.content import RawManifest
@@ -64,6 +63,7 @@ class Mirror:
         self._jobs = jobs
         self._progress = progress
         self._abort = abort
+        self._unusable: set[str] = set()
         self.outcome = Outcome(dry_run=dry_run)
 
     def run(self, pruner: Pruner | None = None) -> Outcome:
@@ -91,7 +91,7 @@ class Mirror:
             listed = self._list()
             lacks = self._compare(crew, pusher, listed)
             if pruner is not None:
-                pruner.plan(crew, pusher, listed, self._globs)
+                pruner.plan(crew, pusher, listed, self._globs, self._unusable)
             if self.outcome.dry_run:
                 for lack in lacks:
                     self._foresee(pusher, lack)
@@ -123,13 +123,14 @@ class Mirror:
         return found
 
     def _complain(self, what: str, reason: str) -> None:
+        self._unusable.add(what)
         self.outcome.fail(Failure(what, reason))
 
     def _compare(self, crew: Crew, pusher: Pusher, listed: dict[str, list[Entry]]) -> list[_Lack]:
         """What the registry lacks: the tags of each repository, then the manifests of those."""
         builds: dict[Place, list[Entry]] = {}
         for entries in listed.values():
-            for entry in entries:
+            for entry in dict.fromkeys(entries):
                 builds.setdefault(entry.place, []).append(entry)
         repositories: dict[str, list[Place]] = {}
         for place in builds:
@@ -137,7 +138,7 @@ class Mirror:
         self._progress.begin("Comparing with the registry", len(builds))
         lacks = []
         looked = crew.each(
-            self._tagged(crew, repositories, builds),
+            self._tagged(crew, pusher, repositories, builds),
             lambda item: pusher.find(item[0]) if item[1] else None,
             lambda item: [str(entry) for entry in builds[item[0]]],
         )
@@ -151,7 +152,11 @@ class Mirror:
         return lacks
 
     def _tagged(
-        self, crew: Crew, repositories: dict[str, list[Place]], builds: dict[Place, list[Entry]]
+        self,
+        crew: Crew,
+        pusher: Pusher,
+        repositories: dict[str, list[Place]],
+        builds: dict[Place, list[Entry]],
     ) -> Iterator[tuple[Place, bool]]:
         """Each build, and whether its tag is there."""
 
@@ -159,16 +164,10 @@ class Mirror:
             return (str(entry) for place in item[1] for entry in builds[place])
 
         for (_, places), tags in crew.each(
-            repositories.items(), lambda item: self._tags(item[0]), names
+            repositories.items(), lambda item: pusher.tags(item[0]), names
         ):
             for place in places:
                 yield place, place.tag in tags
-
-    def _tags(self, repository: str) -> Collection[str]:
-        # What isn't there is refused by some.
-        with suppress(NotFoundError, DeniedError):
-            return frozenset(self._registry.tags(repository))
-        return ()
 
     def _is_there(self, entry: Entry, previous: RawManifest | None) -> bool:
         if previous is None:
@@ -209,13 +208,19 @@ class Mirror:
     def _copy(self, pusher: Pusher, lack: _Lack) -> Pushed:
         """Download what is lacking of a build, and push it; nothing stays on this machine."""
         files, failures = [], []
+        unanswered: RegistryError | None = None
         with tempfile.TemporaryDirectory(dir=pusher.scratch) as folder:
             for entry in lack.entries:
                 path = Path(folder) / entry.file_name
                 try:
                     files.append(LocalFile(path, self._download(entry, path)))
-                except (ContentError, NotFoundError) as error:
+                except (ContentError, RegistryError) as error:
                     failures.append(Failure(str(entry), str(error)))
+                    # By itself it says that nobody answered, and whoever counts those must know.
+                    if type(error) is RegistryError:
+                        unanswered = error
+            if not files and unanswered is not None:
+                raise unanswered
             if not files:
                 return Pushed((), tuple(failures))
             pushed = pusher.push(Build(lack.place, tuple(files), lack.previous))

@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 
 from indexer.channel import codec, manifest
-from indexer.channel.artifact import Place
+from indexer.channel.artifact import Place, place_of
 from indexer.channel.plan import Count, Guard
 from indexer.errors import ContentError, UnsupportedError
 from indexer.registry import Registry
@@ -23,7 +23,6 @@ class _Gone:
     """Archives of one build that upstream has no more."""
 
     place: Place
-    raw: RawManifest
     items: tuple[Item, ...]
 
 
@@ -52,20 +51,28 @@ class Pruner:
         pusher: Pusher,
         listed: Mapping[str, Sequence[Entry]],
         globs: Sequence[str],
+        unusable: Collection[str] = (),
     ) -> None:
-        """Find what is to go. Raises GuardError where that is too much."""
+        """Find what is to go. Raises GuardError where that is too much.
+
+        What upstream lists, though it is ``unusable`` (``subdir/file``), isn't removed there.
+        """
         known = {(entry.place, entry.file_name) for entries in listed.values() for entry in entries}
         counts = {subdir: Count() for subdir in listed}
         places = self._places(crew, pusher, listed, globs)
         for place, raw in crew.each(places, pusher.find, lambda place: [_name(place)]):
             if raw is None:
                 continue
-            items = self._archives(pusher, place, raw)
-            gone = tuple(item for item in items if (place, item.file_name) not in known)
+            items = self._archives(pusher, place, raw, globs)
+            gone = tuple(
+                item
+                for item in items
+                if (place, item.file_name) not in known and str(item) not in unusable
+            )
             counts[place.subdir].before += len(items)
             counts[place.subdir].removed += len(gone)
             if gone:
-                self._plan.append(_Gone(place, raw, gone))
+                self._plan.append(_Gone(place, gone))
         unlisted = [subdir for subdir, entries in listed.items() if not entries and not globs]
         self._guard.raise_if_unsafe(counts, unlisted=unlisted, doing="prune", listed="archives")
 
@@ -76,12 +83,12 @@ class Pruner:
                 for item in gone.items:
                     self._outcome.removed.add(item)
             return
-        for gone, _ in crew.each(
+        for _, removed in crew.each(
             self._plan,
             lambda gone: self._remove(pusher, gone),
             lambda gone: [str(item) for item in gone.items],
         ):
-            for item in gone.items:
+            for item in removed:
                 self._outcome.removed.add(item)
 
     def _places(
@@ -113,7 +120,7 @@ class Pruner:
             }
         tags = crew.each(
             sorted(repositories),
-            lambda item: self._registry.tags(pusher.repository(Place(*item, ""))),
+            lambda item: pusher.tags(pusher.repository(Place(*item, ""))),
             lambda item: ["/".join(item)],
         )
         for (subdir, name), found in tags:
@@ -121,7 +128,10 @@ class Pruner:
                 if codec.is_package_tag(tag) and is_tag(tag):
                     yield Place(subdir, name, tag)
 
-    def _archives(self, pusher: Pusher, place: Place, raw: RawManifest) -> list[Item]:
+    def _archives(
+        self, pusher: Pusher, place: Place, raw: RawManifest, globs: Sequence[str]
+    ) -> list[Item]:
+        """The archives that a mirror puts there; tags and files of others are let be."""
         try:
             layers = manifest.archives(raw)
         except ContentError as error:
@@ -129,23 +139,35 @@ class Pruner:
             return []
         reference = pusher.reference(place)
         return [
-            Item(place.subdir, layer.title or "", layer.digest.hex, layer.size, reference)
+            Item(place.subdir, layer.title, layer.digest.hex, layer.size, reference)
             for layer in layers
+            if layer.title is not None and _belongs(place, layer.title, globs)
         ]
 
-    def _remove(self, pusher: Pusher, gone: _Gone) -> None:
-        repository = pusher.repository(gone.place)
-        rest = manifest.without_archives(gone.raw, [item.file_name for item in gone.items])
+    def _remove(self, pusher: Pusher, gone: _Gone) -> tuple[Item, ...]:
+        """Looks again: copying the build's other format has written the tag anew."""
+        repository, raw = pusher.repository(gone.place), pusher.find(gone.place)
+        if raw is None:
+            return ()
+        there = {(layer.title, layer.digest.hex) for layer in manifest.archives(raw)}
+        items = tuple(item for item in gone.items if (item.file_name, item.sha256) in there)
+        if not items:
+            return ()
+        rest = manifest.without_archives(raw, [item.file_name for item in items])
         if rest is None:
-            self._registry.delete_manifest(repository, gone.raw.digest)
-            return
-        self._registry.put_manifest(
-            repository,
-            gone.place.tag,
-            rest,
-            gone.raw.media_type,
-            replaces=gone.raw.digest,
-        )
+            self._registry.delete_manifest(repository, raw.digest)
+        else:
+            tag, digest = gone.place.tag, raw.digest
+            self._registry.put_manifest(repository, tag, rest, raw.media_type, replaces=digest)
+        return items
+
+
+def _belongs(place: Place, file_name: str, globs: Sequence[str]) -> bool:
+    """Whether a file is one of the build that a place is of, and is among ``globs``."""
+    parts = file_name.rsplit("-", 2)
+    return (
+        len(parts) == 3 and place_of(place.subdir, file_name) == place and wanted(parts[0], globs)
+    )
 
 
 def _name(place: Place) -> str:

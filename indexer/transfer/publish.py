@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import hashlib
 import tempfile
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import suppress
 from dataclasses import dataclass
 from datetime import datetime
@@ -90,7 +90,10 @@ class Publish:
             for subdir in self._subdirs or subdirs_of(self._site):
                 folder = Path(scratch) / subdir
                 folder.mkdir()
-                index = self._read(subdir, folder)
+                try:
+                    index = self._read(subdir, folder)
+                except ContentError as error:
+                    raise ContentError(f"{subdir} of {self._site.location}: {error}") from error
                 if index is not None:
                     found += 1
                     self._publish(crew, index)
@@ -267,14 +270,20 @@ def _write(plain: Path, folder: Path, subdir: str, base_url: str | None) -> None
         except ContentError:
             sections: Mapping[str, Iterable[tuple[str, bytes]]] = _foreign(plain, subdir)
         else:
-            sections = {section: lines.section(section) for section in repodata.SECTIONS}
+            sections = {section: _checked(lines.section(section)) for section in repodata.SECTIONS}
         repodata.write_repodata(folder, subdir, base_url, sections)
 
 
 def _foreign(plain: Path, subdir: str) -> dict[str, list[tuple[str, bytes]]]:
     found: dict[str, list[tuple[str, bytes]]] = {section: [] for section in repodata.SECTIONS}
     for section, file_name, fields in read_records(plain, subdir, packed=False):
-        if not is_path(file_name):
-            raise ContentError(f"{subdir}: {printable(file_name, 100)!r} is no file name")
         found[section].append((file_name, encode(fields)))
-    return {section: sorted(records) for section, records in found.items()}
+    return {section: sorted(_checked(records)) for section, records in found.items()}
+
+
+def _checked(records: Iterable[tuple[str, bytes]]) -> Iterator[tuple[str, bytes]]:
+    """The same records. Raises ContentError where one's file would be out of its folder."""
+    for file_name, body in records:
+        if "/" in file_name or not is_path(file_name):
+            raise ContentError(f"{printable(file_name, 100)!r} is no file name")
+        yield file_name, body

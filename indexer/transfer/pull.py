@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime
 from pathlib import Path
@@ -87,8 +87,10 @@ class Pull:
             return self.outcome
         _make(self._output)
         with locked(self._output / _LOCK, f"the folder {self._output}"):
-            self._fetch(crew, self._lacking(crew, found))
-            self._write_indexes(found)
+            lacking = self._lacking(crew, found)
+            fetched = self._fetch(crew, lacking)
+            unsure = {self._path(item) for item in lacking if item not in fetched}
+            self._write_indexes(found, unsure)
         return self.outcome
 
     def _find(self, crew: Crew, repositories: Mapping[str, Sequence[str]]) -> list[_Wanted]:
@@ -149,42 +151,47 @@ class Pull:
         path = self._path(item)
         return size_of(path) == item.size and has_sha256(path, item.record.sha256)
 
-    def _fetch(self, crew: Crew, lacking: Sequence[_Wanted]) -> None:
+    def _fetch(self, crew: Crew, lacking: Sequence[_Wanted]) -> set[_Wanted]:
+        """Fetch them; gives those that could be."""
+        fetched = set()
         for subdir in {item.place.subdir for item in lacking}:
             _make(self._output / subdir)
         self._progress.begin("Pulling", sum(item.size for item in lacking), "bytes")
         try:
             for item, _ in crew.each(lacking, self._fetch_one, lambda item: [str(item)]):
                 self.outcome.moved.add(self._item(item))
+                fetched.add(item)
         finally:
             self._progress.end()
+        return fetched
 
     def _fetch_one(self, item: _Wanted) -> None:
         repository = self._fetcher.full_name(item.place.subdir, item.place.repository)
         blob = Descriptor("", Digest(item.record.sha256), item.size)
         fetch_into(self._registry, repository, blob, self._path(item), metered(self._progress))
 
-    def _write_indexes(self, found: Sequence[_Wanted]) -> None:
+    def _write_indexes(self, found: Sequence[_Wanted], unsure: Collection[Path]) -> None:
         """An index of what each folder has: of this pull, and of earlier ones.
 
-        Every channel must have noarch (CEP 26).
+        ``unsure`` are files that should have been replaced, and couldn't be. Every channel must
+        have noarch (CEP 26).
         """
         by_subdir: dict[str, dict[str, bytes]] = {"noarch": {}}
         for item in found:
-            if size_of(self._path(item)) == item.size:
+            if self._path(item) not in unsure and size_of(self._path(item)) == item.size:
                 records = by_subdir.setdefault(item.place.subdir, {})
                 records[item.record.file_name] = item.record.body
         for subdir, records in sorted(by_subdir.items()):
             folder = self._output / subdir
             _make(folder)
             try:
-                kept = self._earlier(subdir)
+                kept = self._earlier(subdir, unsure)
             except ContentError as error:
                 self.outcome.note(f"{folder / repodata.FILE_NAME} {error}; it is made anew")
                 kept = {}
             replace_index(folder, subdir, kept | records)
 
-    def _earlier(self, subdir: str) -> dict[str, bytes]:
+    def _earlier(self, subdir: str, unsure: Collection[Path]) -> dict[str, bytes]:
         """The records of an earlier pull whose archives are still there."""
         path = self._output / subdir / repodata.FILE_NAME
         if not path.is_file():
@@ -195,7 +202,8 @@ class Pull:
             if is_path(file_name)
             and "/" not in file_name
             and {"name", "sha256"} <= fields.keys()
-            and size_of(path.with_name(file_name)) == fields.get("size")
+            and size_of(file := path.with_name(file_name)) == fields.get("size")
+            and (file not in unsure or has_sha256(file, fields["sha256"]))
         }
 
     def _path(self, item: _Wanted) -> Path:
@@ -217,6 +225,8 @@ def replace_index(folder: Path, subdir: str, records: Mapping[str, bytes]) -> No
     }
     try:
         scratch = folder / ".repodata.new"
+        if scratch.is_symlink():
+            scratch.unlink()
         scratch.mkdir(exist_ok=True)
         for name in (repodata.FILE_NAME, repodata.ZST_NAME):
             (scratch / name).unlink(missing_ok=True)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import tempfile
 import threading
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime
 from pathlib import Path
@@ -14,7 +14,14 @@ from indexer.channel import codec, manifest
 from indexer.channel.artifact import Place
 from indexer.channel.index_json import Identity, parse_identity
 from indexer.channel.record import CONDA, TARBZ2
-from indexer.errors import ConfigError, ConflictError, ContentError, NotFoundError
+from indexer.errors import (
+    ConfigError,
+    ConflictError,
+    ContentError,
+    DeniedError,
+    LoginError,
+    NotFoundError,
+)
 from indexer.progress import Progress
 from indexer.registry.address import is_repository, is_tag
 from indexer.registry.base import Registry
@@ -134,6 +141,16 @@ class Pusher:
             return self._registry.manifest(self.repository(place), place.tag)
         except NotFoundError:
             return None
+
+    def tags(self, repository: str) -> Collection[str]:
+        """The tags of a repository, none where it isn't there. Raises LoginError."""
+        try:
+            return frozenset(self._registry.tags(repository))
+        except LoginError:
+            raise
+        except (NotFoundError, DeniedError):
+            # What isn't there is refused by some.
+            return frozenset()
 
     def push(self, build: Build, *, again: bool = False) -> Pushed:
         """Push archives of one build; one that is unsound doesn't keep the other back.

@@ -210,16 +210,25 @@ class Upstream:
         base = resolve(subdir, info["shards_base_url"])
         digests = [digest for name, digest in hashes.items() if wanted(name, globs)]
 
-        def read(digest: str) -> list[tuple[str, dict[str, Any]]]:
-            return list(shards.shard_entries(self._shard(base, digest)))
+        def read(digest: str) -> list[tuple[str, dict[str, Any]]] | ContentError:
+            # Raised in a thread it would end all requests, and another form is to be read yet.
+            try:
+                return list(shards.shard_entries(self._shard(base, digest)))
+            except ContentError as error:
+                return error
 
         entries = []
         contents = in_order(read, digests, jobs=_THREADS, abort=self._channel.close)
-        for records in contents:
-            for file_name, fields in records:
-                with _told(f"{subdir}/{file_name}", complain):
-                    shards.spell_hashes(file_name, fields)
-                    entries.append(self._entry(subdir, info["base_url"], file_name, fields))
+        with contextlib.closing(contents):
+            for records in contents:
+                if isinstance(records, ContentError):
+                    raise records
+                for file_name, fields in records:
+                    if not wanted(str(fields.get("name")), globs):
+                        continue
+                    with _told(f"{subdir}/{file_name}", complain):
+                        shards.spell_hashes(file_name, fields)
+                        entries.append(self._entry(subdir, info["base_url"], file_name, fields))
         return entries
 
     def _shard(self, base: str, digest: str) -> bytes:
