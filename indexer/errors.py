@@ -57,7 +57,9 @@ class UnsupportedError(RegistryError):
 
 
 class ContentError(CfIndexError):
-    """Content from a registry isn't what it says it is. Costs one artifact, never the run."""
+    """Content from outside isn't what it says it is. Costs one artifact, never a whole run."""
+
+    exit_code = 3
 
 
 class GuardError(CfIndexError):

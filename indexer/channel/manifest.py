@@ -137,10 +137,10 @@ def with_archive(previous: RawManifest | None, archive: Archive, status_key: str
 def without_archives(raw: RawManifest, file_names: Iterable[str]) -> bytes | None:
     """The manifest without some of its archives; None where no archive would be left."""
     names = set(file_names)
+    if all(layer.title in names for layer in archives(raw)):
+        return None
     document = read_document(raw)
     layers = [layer for layer in document["layers"] if _title(layer) not in names]
-    if not any(layer.get("mediaType") in ARCHIVE_TYPES for layer in layers):
-        return None
     return _encode(document, layers, document.get("annotations") or {})
 
 

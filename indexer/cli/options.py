@@ -104,8 +104,12 @@ def shown(outcome: Outcome, bars: Terminal, verb: str) -> Iterator[None]:
     """Show what became of a transfer, however it ends; exit 5 where something couldn't be done."""
     try:
         yield
-    finally:
+    except BaseException:
         bars.end()
-        show_outcome(outcome, verb)
+        if outcome.moved.count or outcome.failed or outcome.noted:
+            show_outcome(outcome, verb)
+        raise
+    bars.end()
+    show_outcome(outcome, verb)
     if outcome.failed:
         sys.exit(_FAILED_EXIT)

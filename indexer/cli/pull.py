@@ -68,15 +68,19 @@ def pull(config_file: Path | None, *, output: Path, latest: bool, **flags: Any) 
             abort=session.transport.close,
         )
         with options.shown(job.outcome, session.bars, "pulled"):
-            job.run(_repositories(config, session))
+            whole = _whole_names(config)
+            job.run(whole or _listed(config, session), is_listed=whole is None)
 
 
-def _repositories(config: ChannelConfig, session: options.Session) -> Mapping[str, Sequence[str]]:
-    """Whole names need no listing, which not every registry has."""
+def _whole_names(config: ChannelConfig) -> Mapping[str, Sequence[str]] | None:
+    """Whole names of known subdirs need no listing, which not every registry has."""
     whole = [name for name in config.packages if not set("*?[") & set(name)]
-    if config.subdirs and whole and len(whole) == len(config.packages):
-        spelt = sorted({codec.repository_name(name) for name in whole})
-        return dict.fromkeys(config.subdirs, spelt)
+    if not config.subdirs or not whole or len(whole) != len(config.packages):
+        return None
+    return dict.fromkeys(config.subdirs, sorted({codec.repository_name(name) for name in whole}))
+
+
+def _listed(config: ChannelConfig, session: options.Session) -> Mapping[str, Sequence[str]]:
     return list_repositories(
         session.registry, session.transport, config.channel, config.subdirs, os.environ
     ).repositories

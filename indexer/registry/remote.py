@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 from collections.abc import Iterator
+from contextlib import suppress
 from typing import IO, NoReturn
 from urllib.parse import quote, urljoin, urlsplit
 
@@ -199,12 +200,10 @@ class RemoteRegistry:
         # Asked at each try: the answer to a PUT may have been lost, and not the bytes.
         if self.has_blob(repository, content.digest):
             return "there"
-        if mount_from is not None and self._is_mounted(repository, content.digest, mount_from):
+        scope = self._scope(repository)
+        started = self._begin(repository, content.digest, mount_from)
+        if started.status == 201:
             return "mounted"
-        url, scope = self._url(repository, "blobs/uploads/"), self._scope(repository)
-        started = self._ask("POST", "uploads", url, scope, {}, _MAX_ERROR, once=True)
-        if started.status != 202:
-            self._refuse(started)
         target = _with_query(self._location(started), f"digest={quote(str(content.digest))}")
         headers = {"Content-Type": "application/octet-stream"}
         answer = self._ask(
@@ -218,16 +217,23 @@ class RemoteRegistry:
             self._refuse(answer)
         return "sent"
 
-    def _is_mounted(self, repository: str, digest: Digest, source: str) -> bool:
-        """Whether the registry took the blob over; an upload that it began instead is left."""
-        query = f"mount={quote(str(digest))}&from={quote(source, safe='')}"
-        url = _with_query(self._url(repository, "blobs/uploads/"), query)
-        scope = f"{self._scope(repository)} {_scope(source, 'pull')}"
-        try:
-            answer = self._ask("POST", "mounts", url, scope, {}, _MAX_ERROR, once=True)
-        except DeniedError:
-            return False
-        return answer.status == 201
+    def _begin(self, repository: str, digest: Digest, source: str | None) -> Answer:
+        """Begin an upload (202), or have the blob mounted from another repository (201)."""
+        url, scope = self._url(repository, "blobs/uploads/"), self._scope(repository)
+        if source is not None:
+            query = f"mount={quote(str(digest))}&from={quote(source, safe='')}"
+            both = f"{scope} {_scope(source, 'pull')}"
+            with suppress(DeniedError):
+                answer = self._ask(
+                    "POST", "mounts", _with_query(url, query), both, {}, _MAX_ERROR, once=True
+                )
+                # A registry that doesn't want to begins an upload instead.
+                if answer.status in {201, 202}:
+                    return answer
+        answer = self._ask("POST", "uploads", url, scope, {}, _MAX_ERROR, once=True)
+        if answer.status != 202:
+            self._refuse(answer)
+        return answer
 
     def _location(self, answer: Answer) -> str:
         """Where an upload goes on: relative or absolute, with or without a query."""

@@ -7,7 +7,7 @@ import os
 from collections.abc import Callable
 from pathlib import Path
 
-from indexer.errors import ConfigError
+from indexer.errors import ConfigError, ContentError, NotFoundError
 from indexer.registry import Registry
 from indexer.registry.content import Descriptor
 
@@ -47,8 +47,13 @@ def fetch_into(
     where it can't be had, ConfigError where it can't be written.
     """
     part = path.with_name(f".{path.name}.part")
-    with MeteredFile(part, at) as file:
-        registry.download(repository, blob, file)
+    try:
+        with MeteredFile(part, at) as file:
+            registry.download(repository, blob, file)
+    except (ContentError, NotFoundError):
+        # Nothing of it is worth keeping.
+        part.unlink(missing_ok=True)
+        raise
     try:
         part.replace(path)
     except OSError as error:

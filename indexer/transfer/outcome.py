@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Iterator
+from contextlib import closing
 from dataclasses import dataclass, field
 from typing import Generic, TypeVar
 
@@ -127,17 +128,22 @@ class Crew:
                 return _Failed(item, error)
 
         in_a_row = 0
-        for result in in_order(attempt, items, jobs=self.jobs, abort=self.abort):
-            if not isinstance(result, _Failed):
-                in_a_row = 0
-                yield result
-                continue
-            for name in names(result.item):
-                self.outcome.fail(Failure(name, str(result.error)))
-            # Its subclasses are answers; by itself it says that there was none.
-            in_a_row = in_a_row + 1 if type(result.error) is RegistryError else 0
-            if in_a_row >= max(_IN_A_ROW, self.jobs):
-                raise RegistryError(f"{in_a_row} artifacts in a row got no answer: {result.error}")
+        with closing(in_order(attempt, items, jobs=self.jobs, abort=self.abort)) as results:
+            for result in results:
+                if not isinstance(result, _Failed):
+                    in_a_row = 0
+                    yield result
+                    continue
+                for name in names(result.item):
+                    self.outcome.fail(Failure(name, str(result.error)))
+                # Its subclasses are answers; by itself it says that there was none.
+                in_a_row = in_a_row + 1 if type(result.error) is RegistryError else 0
+                if in_a_row >= max(_IN_A_ROW, self.jobs):
+                    # Whoever is still trying needn't any more.
+                    self.abort()
+                    raise RegistryError(
+                        f"{in_a_row} artifacts in a row got no answer: {result.error}"
+                    )
 
 
 def metered(progress: Progress) -> Callable[[int], None]:

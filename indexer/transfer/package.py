@@ -146,7 +146,14 @@ class PackageBuild:
         return path
 
     def _identity(self) -> Identity:
-        return parse_identity(self.index_json_bytes)
+        """Who it is; whoever may push one package could call it another."""
+        identity = parse_identity(self.index_json_bytes)
+        if (identity.name, identity.subdir or self.package.subdir) != (
+            self.package.name,
+            self.package.subdir,
+        ):
+            raise ContentError(f"{self}: its index.json makes it {identity.stem}")
+        return identity
 
     def _info(self) -> Iterator[tuple[str, int, Callable[[], bytes]]]:
         layers = [i for i in self.manifest.layers if i.media_type == manifest.INFO_TYPE]

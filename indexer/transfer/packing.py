@@ -132,7 +132,11 @@ def read_info(packed: IO[bytes]) -> Iterator[tuple[str, int, Callable[[], bytes]
     The other end of ``pack_info``; other tools make the names begin otherwise. Raises ContentError.
     """
     with _explained(), gzip.GzipFile(fileobj=packed) as tar_bytes:
+        size = 0
         for tar, member in _checked(_Bounded(cast("IO[bytes]", tar_bytes))):
+            size += member.size
+            if size > MAX_INFO:
+                raise ContentError(f"it unpacks to more than {MAX_INFO} bytes")
             if member.isreg():
                 name = PurePosixPath(member.name.removeprefix("./").removeprefix(_INFO))
                 yield str(name), member.size, partial(_contents, tar, member)

@@ -24,7 +24,7 @@ from indexer.published.records import read_info, read_records
 from indexer.registry import Registry
 from indexer.registry.content import OCI_MANIFEST, Content, Descriptor, Digest, RawManifest
 from indexer.render import repodata, shards
-from indexer.transfer.outcome import Crew, Item, Outcome
+from indexer.transfer.outcome import Crew, Failure, Item, Outcome
 from indexer.transfer.upstream import subdirs_of
 
 LATEST = "latest"
@@ -82,7 +82,7 @@ class Publish:
         """Publish. What became of it stays in ``outcome``.
 
         Raises ConfigError where the site has nothing of what is asked for, RegistryError where
-        site or registry don't answer, and ContentError where the site is damaged.
+        site or registry don't answer. A subdir that is damaged isn't published.
         """
         crew = Crew(self.outcome, self._jobs, self._abort)
         with tempfile.TemporaryDirectory(prefix="cf-index-") as scratch:
@@ -92,12 +92,15 @@ class Publish:
                 folder.mkdir()
                 try:
                     index = self._read(subdir, folder)
+                    if index is not None:
+                        self._publish(crew, index)
                 except ContentError as error:
-                    raise ContentError(f"{subdir} of {self._site.location}: {error}") from error
-                if index is not None:
+                    # What was published of it before stays, and the others go on.
+                    self.outcome.fail(Failure(f"{subdir} of {self._site.location}", str(error)))
                     found += 1
-                    self._publish(crew, index)
-                elif self._subdirs:
+                    continue
+                found += index is not None
+                if index is None and self._subdirs:
                     raise ConfigError(f"{self._site.location} has no {subdir}.")
         if not found:
             raise ConfigError(

@@ -12,7 +12,7 @@ from indexer.channel.artifact import Place
 from indexer.channel.newest import newest
 from indexer.channel.policy import Policy
 from indexer.channel.record import Record, section_of
-from indexer.errors import ConfigError, ContentError, NotFoundError
+from indexer.errors import ConfigError, ContentError, DeniedError, NotFoundError
 from indexer.fetching import Fetcher
 from indexer.files import has_sha256, locked, size_of
 from indexer.progress import SILENCE, Progress
@@ -71,16 +71,26 @@ class Pull:
         self._progress = progress
         self._abort = abort
         self._fetcher = Fetcher(registry, channel, Policy("none"), int(now.timestamp()))
+        self._is_listed = True
+        self._denied = ""
         self.outcome = Outcome(dry_run=dry_run)
 
-    def run(self, repositories: Mapping[str, Sequence[str]]) -> Outcome:
+    def run(self, repositories: Mapping[str, Sequence[str]], *, is_listed: bool = True) -> Outcome:
         """Pull them. What became of it stays in ``outcome``.
 
-        Raises ConfigError where the folder can't be written, or somebody else writes there, and
-        RegistryError where the registry doesn't answer.
+        Without ``is_listed`` somebody thought of their names, and they may not be there; some
+        must. Raises ConfigError where the folder can't be written, or somebody else writes there,
+        and RegistryError where the registry doesn't answer.
         """
+        self._is_listed = is_listed
         crew = Crew(self.outcome, self._jobs, self._abort)
         found = self._find(crew, repositories)
+        if not is_listed and not found and not self.outcome.failed:
+            names = ", ".join(self._globs)
+            raise NotFoundError(
+                f"{self._registry.address} has no {names} in {', '.join(repositories)}"
+                f"{self._denied or '.'}"
+            )
         if self.outcome.dry_run:
             for item in self._lacking(crew, found):
                 self.outcome.moved.add(self._item(item))
@@ -133,6 +143,12 @@ class Pull:
         try:
             return self._registry.tags(repository)
         except NotFoundError:
+            return []
+        except DeniedError as error:
+            # What isn't there is refused by some.
+            if self._is_listed:
+                raise
+            self._denied = f", or doesn't say: {error}"
             return []
 
     def _lacking(self, crew: Crew, found: Sequence[_Wanted]) -> list[_Wanted]:

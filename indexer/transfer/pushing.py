@@ -264,7 +264,9 @@ class Pusher:
             turn = self._configs.setdefault(repository, _Turn())
         with turn.lock:
             if not turn.is_done:
-                self._registry.put_blob(repository, manifest.CONFIG)
+                source = self._where.get(manifest.CONFIG.digest)
+                self._registry.put_blob(repository, manifest.CONFIG, source)
+                self._where.setdefault(manifest.CONFIG.digest, repository)
                 turn.is_done = True
 
     def _merged(
