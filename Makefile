@@ -60,7 +60,7 @@ wheel: .venv/.build
 clean:
 	@rm -rf .venv .venv-peer .cf-index demo-output dist .coverage
 	rm -rf .hypothesis .mypy_cache .pytest_cache .ruff_cache
-	find demo indexer tests -name __pycache__ -prune -exec rm -rf {} +
+	find bench demo indexer tests -name __pycache__ -prune -exec rm -rf {} +
 
 # Programs that the tests start: a real registry, and openssl to make certificates for it. Where
 # they can't be had, the tests say so.

@@ -6,7 +6,7 @@ import subprocess
 import sys
 import tomllib
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, fields
 from pathlib import Path
 from typing import Any
 
@@ -16,7 +16,7 @@ import pytest
 from demo.run import Places, fill
 from demo.shelf import shelf
 from indexer.cli import main
-from indexer.config import PREFIX, load_config
+from indexer.config import PREFIX, Config, load_config
 from indexer.errors import ConfigError
 
 ROOT = Path(__file__).parent.parent
@@ -25,6 +25,7 @@ DOCS = [
     *sorted((ROOT / "docs").rglob("*.md")),
 ]
 OPERATORS = ROOT / "docs" / "operators.md"
+REGISTRY = ROOT / "docs" / "registry.md"
 
 # What every rebuild needs, where a line of the docs leaves it to the settings file.
 NEEDED = {"registry": "oci://registry.example/acme", "channel": "forge", "output": Path("site")}
@@ -84,6 +85,11 @@ def parse(arguments: Sequence[str]) -> Mapping[str, Any]:
     return main.commands[name].make_context(name, rest).params
 
 
+def is_setting(parameter: str) -> bool:
+    """Whether a flag is a setting; some are of one command alone."""
+    return parameter in {field.name for field in fields(Config)} | {"all"}
+
+
 def rebuild_options() -> list[click.Option]:
     options = [item for item in main.commands["rebuild"].params if isinstance(item, click.Option)]
     assert len(options) > 20
@@ -112,7 +118,7 @@ def test_no_command_in_the_docs_is_refused_by_the_real_program(block: Block) -> 
         params = dict(parse(arguments))
         if "config_file" in params:
             del params["config_file"]
-            given = {k: v for k, v in params.items() if v is not None}
+            given = {k: v for k, v in params.items() if v is not None and is_setting(k)}
             load_config({**NEEDED, **given}, {}, None)
 
 
@@ -153,6 +159,39 @@ def test_no_flag_of_rebuild_is_missing_from_the_operators_page() -> None:
     assert flags - {"--help"} - documented == set()
     values = {f"--base-url {value}" for value in ("auto", "oci", "none")}
     assert documented - flags - values == set(), "the page has flags that the program lacks"
+
+
+TRANSFERS = ("push", "mirror", "pull", "show", "publish")
+
+
+def test_the_registry_page_says_which_command_takes_which_flag() -> None:
+    rows = [
+        [cell.strip() for cell in line.split("|")[1:-1]]
+        for line in REGISTRY.read_text(encoding="utf-8").splitlines()
+        if line.startswith("| `--")
+    ]
+    said = {
+        name: {
+            flag
+            for row in rows
+            if row[TRANSFERS.index(name) + 1] == "yes"
+            for flag in re.findall(r"--[a-z-]+", row[0])
+        }
+        for name in TRANSFERS
+    }
+    for name in TRANSFERS:
+        options = [item for item in main.commands[name].params if isinstance(item, click.Option)]
+        flags = {flag for option in options for flag in option.opts if flag.startswith("--")}
+        assert said[name] == flags - {"--help"}, name
+
+
+@pytest.mark.parametrize("block", blocks("python"), ids=str)
+def test_python_in_the_docs_runs(
+    block: Block, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    fill(Places(tmp_path / "demo-output").registry, shelf())
+    exec(compile(block.text, str(block.path), "exec"), {})  # noqa: S102  it is ours
+    assert "sha256:" in capsys.readouterr().out
 
 
 def test_no_key_and_no_variable_is_missing_from_the_operators_page(tmp_path: Path) -> None:

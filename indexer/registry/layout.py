@@ -55,7 +55,7 @@ class LayoutRegistry:
         """Every folder below the root that holds an image layout."""
         self.requests.add("catalog")
         if not self._root.is_dir():
-            raise RegistryError(f"There is no folder {self._root}; check the registry's address.")
+            raise NotFoundError(f"There is no folder {self._root}; check the registry's address.")
         for folder, folders, files in os.walk(self._root, onerror=_unreadable):
             folders.sort()
             if "oci-layout" in files:

@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from indexer.channel import codec, manifest
 from indexer.channel.artifact import Place, place_of
 from indexer.channel.plan import Count, Guard
-from indexer.errors import ContentError, UnsupportedError
+from indexer.errors import ContentError, NotFoundError, UnsupportedError
 from indexer.registry import Registry
 from indexer.registry.address import is_tag
 from indexer.registry.content import RawManifest
@@ -106,6 +106,9 @@ class Pruner:
         }
         try:
             listing = self._listing(tuple(listed))
+        except NotFoundError:
+            # A folder that nothing was written into yet.
+            pass
         except UnsupportedError as error:
             self._outcome.note(
                 f"{error} So packages that upstream has removed altogether are not found; "
