@@ -18,7 +18,6 @@ from dataclasses import dataclass
 from datetime import UTC, datetime
 from pathlib import Path
 
-from indexer.channel.policy import DEFAULT_POLICY
 from indexer.config import read_channel
 from indexer.errors import (
     CfIndexError,
@@ -30,6 +29,7 @@ from indexer.errors import (
 )
 from indexer.progress import SILENCE, Progress
 from indexer.registry import Registry, RegistryAddress, Transport, open_registry
+from indexer.transfer.job import Job
 from indexer.transfer.outcome import Failure, Item, Outcome
 from indexer.transfer.package import Package, PackageBuild
 from indexer.transfer.push import Push
@@ -79,18 +79,16 @@ class Channel:
         its reason. Raises ConfigError for paths without archives, RegistryError where the
         registry doesn't answer.
         """
-        job = Push(
-            self.registry,
-            self.name,
+        job = Job(
+            registry=self.registry,
+            channel=self.name,
             now=datetime.now(UTC),
-            status_key=DEFAULT_POLICY.key,
-            again=again,
             dry_run=dry_run,
             jobs=self._jobs,
             progress=progress,
             abort=self._transport.close,
         )
-        return job.run([Path(path) for path in paths])
+        return Push(job, again=again).run([Path(path) for path in paths])
 
 
 @contextlib.contextmanager

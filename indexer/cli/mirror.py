@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import os
-from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
@@ -65,19 +64,7 @@ def mirror(config_file: Path | None, *, source: str, prune: bool, **flags: Any) 
         options.session(config, writing=True) as session,
         open_upstream(source, session.transport, config.registry) as upstream,
     ):
-        job = Mirror(
-            upstream,
-            session.registry,
-            config.channel,
-            now=datetime.now(UTC),
-            status_key=config.policy.key,
-            subdirs=config.subdirs,
-            globs=config.packages,
-            dry_run=config.dry_run,
-            jobs=config.jobs,
-            progress=session.bars,
-            abort=session.transport.close,
-        )
+        job = Mirror(session.job(config), upstream)
         with options.shown(job.outcome, session.bars, "mirrored"):
             job.run(_pruner(config, session, job) if prune else None)
 

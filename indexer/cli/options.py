@@ -7,6 +7,7 @@ import os
 import sys
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
+from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any, TypeVar
 
@@ -15,6 +16,7 @@ import click
 from indexer.cli.display import Terminal, show_outcome
 from indexer.config import ChannelConfig, load_channel_config
 from indexer.registry import Registry, Transport, open_registry
+from indexer.transfer.job import Job
 from indexer.transfer.outcome import Outcome
 
 F = TypeVar("F", bound=Callable[..., Any])
@@ -85,6 +87,21 @@ class Session:
     registry: Registry
     transport: Transport
     bars: Terminal
+
+    def job(self, config: ChannelConfig) -> Job:
+        """What a transfer is given."""
+        return Job(
+            registry=self.registry,
+            channel=config.channel,
+            now=datetime.now(UTC),
+            subdirs=config.subdirs,
+            globs=config.packages,
+            status_key=config.policy.key,
+            dry_run=config.dry_run,
+            jobs=config.jobs,
+            progress=self.bars,
+            abort=self.transport.close,
+        )
 
 
 @contextlib.contextmanager

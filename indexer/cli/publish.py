@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
@@ -45,17 +44,6 @@ def publish(site: str, config_file: Path | None, *, again: bool, **flags: Any) -
     ):
         if isinstance(published, Folder) and not published.root.is_dir():
             raise ConfigError(f"There is no folder {site}.")
-        job = Publish(
-            published,
-            session.registry,
-            config.channel,
-            now=datetime.now(UTC),
-            subdirs=config.subdirs,
-            again=again,
-            dry_run=config.dry_run,
-            jobs=config.jobs,
-            progress=session.bars,
-            abort=session.transport.close,
-        )
+        job = Publish(session.job(config), published, again=again)
         with options.shown(job.outcome, session.bars, "published"):
             job.run()

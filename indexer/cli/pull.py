@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import os
 from collections.abc import Mapping, Sequence
-from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
@@ -55,18 +54,7 @@ def pull(config_file: Path | None, *, output: Path, latest: bool, **flags: Any) 
     """
     config = options.read_config(flags, config_file)
     with options.session(config, writing=False) as session:
-        job = Pull(
-            session.registry,
-            config.channel,
-            output,
-            now=datetime.now(UTC),
-            globs=config.packages,
-            latest=latest,
-            dry_run=config.dry_run,
-            jobs=config.jobs,
-            progress=session.bars,
-            abort=session.transport.close,
-        )
+        job = Pull(session.job(config), output, latest=latest)
         with options.shown(job.outcome, session.bars, "pulled"):
             whole = _whole_names(config)
             job.run(whole or _listed(config, session), is_listed=whole is None)

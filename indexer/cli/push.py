@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
@@ -59,18 +58,7 @@ def push(
     config = options.read_config(flags, config_file)
     url = check_notify(notify) if notify is not None else None
     with options.session(config, writing=True) as session:
-        job = Push(
-            session.registry,
-            config.channel,
-            now=datetime.now(UTC),
-            status_key=config.policy.key,
-            subdirs=config.subdirs,
-            again=again,
-            dry_run=config.dry_run,
-            jobs=config.jobs,
-            progress=session.bars,
-            abort=session.transport.close,
-        )
+        job = Push(session.job(config), again=again)
         # One of its own: it has to tell even after the other was cut off.
         teller = Transport(retry_for=config.retry_for)
         notifier = Notifier(teller, url, config.channel, job.outcome) if url else None

@@ -4,18 +4,17 @@ from __future__ import annotations
 
 import os
 import tempfile
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
-from datetime import datetime
 from pathlib import Path
 
 from indexer.channel import manifest
 from indexer.channel.artifact import Place
 from indexer.errors import ConfigError, ContentError, RegistryError
-from indexer.progress import SILENCE, Progress
-from indexer.registry import Registry
+from indexer.progress import SILENCE
 from indexer.registry.content import RawManifest
 from indexer.transfer.files import MeteredFile
+from indexer.transfer.job import Job
 from indexer.transfer.outcome import Crew, Failure, Item, Outcome, metered
 from indexer.transfer.packing import Hashes, hash_file
 from indexer.transfer.pruning import Pruner
@@ -33,38 +32,13 @@ class _Lack:
 
 
 class Mirror:
-    """Copies what a registry lacks of a channel.
+    """Copies what a registry lacks of a channel."""
 
-    ``subdirs`` and ``globs`` (of package names) choose what is copied; without them, all is.
-    """
-
-    def __init__(
-        self,
-        upstream: Upstream,
-        registry: Registry,
-        channel: str,
-        *,
-        now: datetime,
-        status_key: str,
-        subdirs: Sequence[str] = (),
-        globs: Sequence[str] = (),
-        dry_run: bool = False,
-        jobs: int = 16,
-        progress: Progress = SILENCE,
-        abort: Callable[[], None] = lambda: None,
-    ) -> None:
+    def __init__(self, job: Job, upstream: Upstream) -> None:
+        self._job = job
         self._upstream = upstream
-        self._registry = registry
-        self._channel = channel
-        self._now = now
-        self._status_key = status_key
-        self._subdirs = tuple(subdirs)
-        self._globs = tuple(globs)
-        self._jobs = jobs
-        self._progress = progress
-        self._abort = abort
         self._unusable: set[str] = set()
-        self.outcome = Outcome(dry_run=dry_run)
+        self.outcome = Outcome(dry_run=job.dry_run)
 
     def run(self, pruner: Pruner | None = None) -> Outcome:
         """Copy, then take out what upstream doesn't have any more, where a ``pruner`` is given.
@@ -75,23 +49,23 @@ class Mirror:
         """
         with tempfile.TemporaryDirectory(prefix="cf-index-") as scratch:
             pusher = Pusher(
-                self._registry,
-                self._channel,
-                status_key=self._status_key,
-                now=self._now,
+                self._job.registry,
+                self._job.channel,
+                status_key=self._job.status_key,
+                now=self._job.now,
                 scratch=Path(scratch),
                 progress=SILENCE,
             )
 
             def abort() -> None:
                 pusher.stop()
-                self._abort()
+                self._job.abort()
 
-            crew = Crew(self.outcome, self._jobs, abort)
+            crew = Crew(self.outcome, self._job.jobs, abort)
             listed = self._list()
             lacks = self._compare(crew, pusher, listed)
             if pruner is not None:
-                pruner.plan(crew, pusher, listed, self._globs, self._unusable)
+                pruner.plan(crew, pusher, listed, self._job.globs, self._unusable)
             if self.outcome.dry_run:
                 for lack in lacks:
                     self._foresee(pusher, lack)
@@ -103,19 +77,19 @@ class Mirror:
 
     def _list(self) -> dict[str, list[Entry]]:
         """What upstream has, by subdir."""
-        subdirs = self._subdirs or self._upstream.subdirs()
-        self._progress.begin(f"Reading {self._upstream.location}", len(subdirs))
+        subdirs = self._job.subdirs or self._upstream.subdirs()
+        self._job.progress.begin(f"Reading {self._upstream.location}", len(subdirs))
         found = {}
         for subdir in subdirs:
-            listed = self._upstream.entries(subdir, self._globs, self._complain)
-            self._progress.step()
+            listed = self._upstream.entries(subdir, self._job.globs, self._complain)
+            self._job.progress.step()
             if listed is not None:
                 found[subdir] = listed.entries
                 for problem in listed.problems:
                     self.outcome.note(f"{problem}; {listed.form} is read instead")
-            elif self._subdirs:
+            elif self._job.subdirs:
                 raise ConfigError(f"{self._upstream.location} has no {subdir}.")
-        self._progress.end()
+        self._job.progress.end()
         if not found:
             raise ConfigError(
                 f"{self._upstream.location} is no channel: it has no repodata in any subdir."
@@ -135,7 +109,7 @@ class Mirror:
         repositories: dict[str, list[Place]] = {}
         for place in builds:
             repositories.setdefault(pusher.repository(place), []).append(place)
-        self._progress.begin("Comparing with the registry", len(builds))
+        self._job.progress.begin("Comparing with the registry", len(builds))
         lacks = []
         looked = crew.each(
             self._tagged(crew, pusher, repositories, builds),
@@ -143,12 +117,12 @@ class Mirror:
             lambda item: [str(entry) for entry in builds[item[0]]],
         )
         for (place, _), previous in looked:
-            self._progress.step()
+            self._job.progress.step()
             lacking = tuple(e for e in builds[place] if not self._is_there(e, previous))
             self.outcome.present += len(builds[place]) - len(lacking)
             if lacking:
                 lacks.append(_Lack(place, lacking, previous))
-        self._progress.end()
+        self._job.progress.end()
         return lacks
 
     def _tagged(
@@ -191,7 +165,7 @@ class Mirror:
 
     def _copy_all(self, crew: Crew, pusher: Pusher, lacks: Sequence[_Lack]) -> None:
         size = sum(entry.size or 0 for lack in lacks for entry in lack.entries)
-        self._progress.begin("Mirroring", size, "bytes")
+        self._job.progress.begin("Mirroring", size, "bytes")
         try:
             for _, pushed in crew.each(
                 lacks,
@@ -203,7 +177,7 @@ class Mirror:
                 for item in pushed.items:
                     self.outcome.moved.add(item)
         finally:
-            self._progress.end()
+            self._job.progress.end()
 
     def _copy(self, pusher: Pusher, lack: _Lack) -> Pushed:
         """Download what is lacking of a build, and push it; nothing stays on this machine."""
@@ -228,7 +202,7 @@ class Mirror:
 
     def _download(self, entry: Entry, path: Path) -> Hashes:
         """Download and check; once more from the beginning where it isn't what it should be."""
-        at = metered(self._progress)
+        at = metered(self._job.progress)
         for turn in range(2):
             with MeteredFile(path, at) as file:
                 self._upstream.download(entry, file)

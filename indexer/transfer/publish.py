@@ -8,22 +8,20 @@ from __future__ import annotations
 
 import hashlib
 import tempfile
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping
 from contextlib import suppress
 from dataclasses import dataclass
-from datetime import datetime
 from pathlib import Path
 
 from indexer.channel import codec, manifest
 from indexer.channel.record import encode
 from indexer.errors import ConfigError, ContentError, DeniedError, NotFoundError, printable
 from indexer.files import sha256_of
-from indexer.progress import SILENCE, Progress
 from indexer.published import Folder, Published, is_address, is_path, read_bytes, resolve
 from indexer.published.records import read_info, read_records
-from indexer.registry import Registry
 from indexer.registry.content import OCI_MANIFEST, Content, Descriptor, Digest, RawManifest
 from indexer.render import repodata, shards
+from indexer.transfer.job import Job
 from indexer.transfer.outcome import Crew, Failure, Item, Outcome
 from indexer.transfer.upstream import subdirs_of
 
@@ -53,30 +51,11 @@ class Publish:
     With ``again`` every shard is pushed, whatever the index that was published last says.
     """
 
-    def __init__(
-        self,
-        site: Published,
-        registry: Registry,
-        channel: str,
-        *,
-        now: datetime,
-        subdirs: Sequence[str] = (),
-        again: bool = False,
-        dry_run: bool = False,
-        jobs: int = 16,
-        progress: Progress = SILENCE,
-        abort: Callable[[], None] = lambda: None,
-    ) -> None:
+    def __init__(self, job: Job, site: Published, *, again: bool = False) -> None:
+        self._job = job
         self._site = site
-        self._registry = registry
-        self._channel = channel
-        self._now = now
-        self._subdirs = tuple(subdirs)
         self._again = again
-        self._jobs = jobs
-        self._progress = progress
-        self._abort = abort
-        self.outcome = Outcome(dry_run=dry_run)
+        self.outcome = Outcome(dry_run=job.dry_run)
 
     def run(self) -> Outcome:
         """Publish. What became of it stays in ``outcome``.
@@ -84,10 +63,10 @@ class Publish:
         Raises ConfigError where the site has nothing of what is asked for, RegistryError where
         site or registry don't answer. A subdir that is damaged isn't published.
         """
-        crew = Crew(self.outcome, self._jobs, self._abort)
+        crew = Crew(self.outcome, self._job.jobs, self._job.abort)
         with tempfile.TemporaryDirectory(prefix="cf-index-") as scratch:
             found = 0
-            for subdir in self._subdirs or subdirs_of(self._site):
+            for subdir in self._job.subdirs or subdirs_of(self._site):
                 folder = Path(scratch) / subdir
                 folder.mkdir()
                 try:
@@ -100,7 +79,7 @@ class Publish:
                     found += 1
                     continue
                 found += index is not None
-                if index is None and self._subdirs:
+                if index is None and self._job.subdirs:
                     raise ConfigError(f"{self._site.location} has no {subdir}.")
         if not found:
             raise ConfigError(
@@ -134,7 +113,7 @@ class Publish:
         """Beside the index, where that is this registry; else wherever the site says."""
         if not isinstance(said, str) or "://" not in said:
             return None
-        ours = self._registry.address.client_url(self._channel, subdir)
+        ours = self._job.registry.address.client_url(self._job.channel, subdir)
         if ours is not None and said.rstrip("/") == ours.rstrip("/"):
             return None
         self.outcome.note(f"{subdir}: packages stay where the site says they are, at {said}")
@@ -155,8 +134,8 @@ class Publish:
             return
         for name, (digest, size, path) in files.items():
             if not self.outcome.dry_run:
-                self._registry.put_blob(repository, Content.of_file(path, digest, size))
-            reference = self._registry.address.reference(repository, LATEST)
+                self._job.registry.put_blob(repository, Content.of_file(path, digest, size))
+            reference = self._job.registry.address.reference(repository, LATEST)
             self.outcome.moved.add(Item(index.subdir, name, digest.hex, size, reference))
         if not self.outcome.dry_run:
             self._put_manifest(repository, current, files)
@@ -167,16 +146,16 @@ class Publish:
         current: RawManifest | None,
         files: Mapping[str, tuple[Digest, int, Path]],
     ) -> None:
-        created = self._now.strftime("%Y.%m.%d.%H.%M")
+        created = self._job.now.strftime("%Y.%m.%d.%H.%M")
         layers = [
             manifest.descriptor(TYPES[name], digest, size, name, created)
             for name, (digest, size, _) in files.items()
         ]
         body = manifest.plain_manifest(layers)
-        self._registry.put_blob(repository, manifest.CONFIG)
-        self._registry.put_manifest(repository, created, body, OCI_MANIFEST)
+        self._job.registry.put_blob(repository, manifest.CONFIG)
+        self._job.registry.put_manifest(repository, created, body, OCI_MANIFEST)
         replaces = None if current is None else current.digest
-        self._registry.put_manifest(repository, LATEST, body, OCI_MANIFEST, replaces=replaces)
+        self._job.registry.put_manifest(repository, LATEST, body, OCI_MANIFEST, replaces=replaces)
 
     def _push_shards(
         self, crew: Crew, index: _Index, repository: str, current: RawManifest | None
@@ -184,18 +163,18 @@ class Publish:
         there = self._shards_there(repository, current)
         lacking = sorted(index.shards - there)
         self.outcome.present += len(index.shards) - len(lacking)
-        self._progress.begin(f"Publishing the shards of {index.subdir}", len(lacking))
+        self._job.progress.begin(f"Publishing the shards of {index.subdir}", len(lacking))
         if lacking and not self.outcome.dry_run:
-            self._registry.put_blob(repository, manifest.CONFIG)
+            self._job.registry.put_blob(repository, manifest.CONFIG)
         failed = self.outcome.failed
         for _, item in crew.each(
             lacking,
             lambda digest: self._push_shard(index, repository, digest),
             lambda digest: [f"{index.subdir}/shards/{digest}"],
         ):
-            self._progress.step()
+            self._job.progress.step()
             self.outcome.moved.add(item)
-        self._progress.end()
+        self._job.progress.end()
         if self.outcome.failed > failed:
             raise ContentError(
                 f"{index.subdir} isn't published: not all of its shards could be "
@@ -208,12 +187,12 @@ class Publish:
             raise ContentError("it doesn't have its sha256")
         name = f"{shards.FOLDER}/{digest}{shards.SUFFIX}"
         layer = manifest.descriptor(SHARD_TYPE, Digest(digest), len(data), name)
-        reference = self._registry.address.reference(repository, digest)
+        reference = self._job.registry.address.reference(repository, digest)
         written = ""
         if not self.outcome.dry_run:
-            self._registry.put_blob(repository, Content.of_bytes(data))
+            self._job.registry.put_blob(repository, Content.of_bytes(data))
             body = manifest.plain_manifest([layer])
-            written = str(self._registry.put_manifest(repository, digest, body, OCI_MANIFEST))
+            written = str(self._job.registry.put_manifest(repository, digest, body, OCI_MANIFEST))
         return Item(index.subdir, name, digest, len(data), reference, written)
 
     def _shard(self, place: str) -> bytes:
@@ -237,19 +216,19 @@ class Publish:
         layer = _layers(current).get(TYPES[shards.INDEX_NAME])
         if layer is not None and layer.size <= shards.MAX_INDEX:
             with suppress(ContentError, NotFoundError):
-                _, hashes = shards.unpack_index(self._registry.blob(parent, layer))
+                _, hashes = shards.unpack_index(self._job.registry.blob(parent, layer))
                 return set(hashes.values())
         with suppress(NotFoundError, DeniedError):
-            return set(self._registry.tags(repository))
+            return set(self._job.registry.tags(repository))
         return set()
 
     def _repository(self, subdir: str) -> str:
         name = codec.REPODATA_REPOSITORY
-        return self._registry.address.repository(self._channel, subdir, name)
+        return self._job.registry.address.repository(self._job.channel, subdir, name)
 
     def _current(self, repository: str) -> RawManifest | None:
         try:
-            return self._registry.manifest(repository, LATEST)
+            return self._job.registry.manifest(repository, LATEST)
         except NotFoundError:
             return None
 

@@ -2,9 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
-from datetime import datetime
 from pathlib import Path
 
 from indexer.channel import codec
@@ -15,14 +14,13 @@ from indexer.channel.record import Record, section_of
 from indexer.errors import ConfigError, ContentError, DeniedError, NotFoundError
 from indexer.fetching import Fetcher
 from indexer.files import has_sha256, locked, size_of
-from indexer.progress import SILENCE, Progress
 from indexer.published import is_path
 from indexer.published.records import read_records
-from indexer.registry import Registry
 from indexer.registry.address import is_tag
 from indexer.registry.content import Descriptor, Digest
 from indexer.render import repodata
 from indexer.transfer.files import fetch_into
+from indexer.transfer.job import Job
 from indexer.transfer.outcome import Crew, Failure, Item, Outcome, metered
 from indexer.transfer.upstream import wanted
 
@@ -44,51 +42,33 @@ class _Wanted:
 class Pull:
     """Copies a channel's archives into a folder in the shape of a channel.
 
-    Marks don't matter to it. ``repositories`` are the last components of those to read, by
-    subdir; ``globs`` (of package names) choose among them. With ``latest``, only the builds of
-    each package's newest version with the highest build number are taken.
+    Marks don't matter to it. With ``latest``, only the builds of each package's newest version
+    with the highest build number are taken.
     """
 
-    def __init__(
-        self,
-        registry: Registry,
-        channel: str,
-        output: Path,
-        *,
-        now: datetime,
-        globs: Sequence[str] = (),
-        latest: bool = False,
-        dry_run: bool = False,
-        jobs: int = 16,
-        progress: Progress = SILENCE,
-        abort: Callable[[], None] = lambda: None,
-    ) -> None:
-        self._registry = registry
+    def __init__(self, job: Job, output: Path, *, latest: bool = False) -> None:
+        self._job = job
         self._output = output
-        self._globs = tuple(globs)
         self._latest = latest
-        self._jobs = jobs
-        self._progress = progress
-        self._abort = abort
-        self._fetcher = Fetcher(registry, channel, Policy("none"), int(now.timestamp()))
+        self._fetcher = Fetcher(job.registry, job.channel, Policy("none"), int(job.now.timestamp()))
         self._is_listed = True
         self._denied = ""
-        self.outcome = Outcome(dry_run=dry_run)
+        self.outcome = Outcome(dry_run=job.dry_run)
 
     def run(self, repositories: Mapping[str, Sequence[str]], *, is_listed: bool = True) -> Outcome:
-        """Pull them. What became of it stays in ``outcome``.
+        """Pull these repositories: the last components of their names, by subdir.
 
-        Without ``is_listed`` somebody thought of their names, and they may not be there; some
-        must. Raises ConfigError where the folder can't be written, or somebody else writes there,
+        What became of it stays in ``outcome``. Without ``is_listed`` somebody thought of their
+        names, and they may not be there; some must. Raises ConfigError where the folder can't be written, or somebody else writes there,
         and RegistryError where the registry doesn't answer.
         """
         self._is_listed = is_listed
-        crew = Crew(self.outcome, self._jobs, self._abort)
+        crew = Crew(self.outcome, self._job.jobs, self._job.abort)
         found = self._find(crew, repositories)
         if not is_listed and not found and not self.outcome.failed:
-            names = ", ".join(self._globs)
+            names = ", ".join(self._job.globs)
             raise NotFoundError(
-                f"{self._registry.address} has no {names} in {', '.join(repositories)}"
+                f"{self._job.registry.address} has no {names} in {', '.join(repositories)}"
                 f"{self._denied or '.'}"
             )
         if self.outcome.dry_run:
@@ -109,9 +89,9 @@ class Pull:
             (subdir, name)
             for subdir, names in repositories.items()
             for name in names
-            if any(wanted(spelt, self._globs) for spelt in codec.possible_names(name))
+            if any(wanted(spelt, self._job.globs) for spelt in codec.possible_names(name))
         ]
-        self._progress.begin("Reading the registry", len(chosen))
+        self._job.progress.begin("Reading the registry", len(chosen))
         found: list[_Wanted] = []
         places = self._places(crew, chosen)
         for place, outcome in crew.each(
@@ -123,9 +103,9 @@ class Pull:
             found += [
                 _Wanted(place, record, int(record.fields()["size"]))
                 for record in outcome.reading.records
-                if wanted(record.name, self._globs)
+                if wanted(record.name, self._job.globs)
             ]
-        self._progress.end()
+        self._job.progress.end()
         if not self._latest:
             return found
         best = {id(record) for record in newest(item.record for item in found)}
@@ -133,7 +113,7 @@ class Pull:
 
     def _places(self, crew: Crew, chosen: Iterable[tuple[str, str]]) -> Iterator[Place]:
         for (subdir, name), tags in crew.each(chosen, self._tags, lambda item: ["/".join(item)]):
-            self._progress.step()
+            self._job.progress.step()
             for tag in sorted(tags):
                 if codec.is_package_tag(tag) and is_tag(tag):
                     yield Place(subdir, name, tag)
@@ -141,7 +121,7 @@ class Pull:
     def _tags(self, item: tuple[str, str]) -> list[str]:
         repository = self._fetcher.full_name(*item)
         try:
-            return self._registry.tags(repository)
+            return self._job.registry.tags(repository)
         except NotFoundError:
             return []
         except DeniedError as error:
@@ -153,14 +133,14 @@ class Pull:
 
     def _lacking(self, crew: Crew, found: Sequence[_Wanted]) -> list[_Wanted]:
         """What the folder doesn't have yet, by sha256."""
-        self._progress.begin(f"Looking into {self._output}", len(found))
+        self._job.progress.begin(f"Looking into {self._output}", len(found))
         lacking = []
         for item, is_there in crew.each(found, self._is_there, lambda item: [str(item)]):
-            self._progress.step()
+            self._job.progress.step()
             self.outcome.present += is_there
             if not is_there:
                 lacking.append(item)
-        self._progress.end()
+        self._job.progress.end()
         return lacking
 
     def _is_there(self, item: _Wanted) -> bool:
@@ -172,19 +152,21 @@ class Pull:
         fetched = set()
         for subdir in {item.place.subdir for item in lacking}:
             _make(self._output / subdir)
-        self._progress.begin("Pulling", sum(item.size for item in lacking), "bytes")
+        self._job.progress.begin("Pulling", sum(item.size for item in lacking), "bytes")
         try:
             for item, _ in crew.each(lacking, self._fetch_one, lambda item: [str(item)]):
                 self.outcome.moved.add(self._item(item))
                 fetched.add(item)
         finally:
-            self._progress.end()
+            self._job.progress.end()
         return fetched
 
     def _fetch_one(self, item: _Wanted) -> None:
         repository = self._fetcher.full_name(item.place.subdir, item.place.repository)
         blob = Descriptor("", Digest(item.record.sha256), item.size)
-        fetch_into(self._registry, repository, blob, self._path(item), metered(self._progress))
+        fetch_into(
+            self._job.registry, repository, blob, self._path(item), metered(self._job.progress)
+        )
 
     def _write_indexes(self, found: Sequence[_Wanted], unsure: Collection[Path]) -> None:
         """An index of what each folder has: of this pull, and of earlier ones.
@@ -227,7 +209,7 @@ class Pull:
 
     def _item(self, item: _Wanted) -> Item:
         repository = self._fetcher.full_name(item.place.subdir, item.place.repository)
-        reference = self._registry.address.reference(repository, item.place.tag)
+        reference = self._job.registry.address.reference(repository, item.place.tag)
         record = item.record
         return Item(item.place.subdir, record.file_name, record.sha256, item.size, reference)
 

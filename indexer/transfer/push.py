@@ -4,17 +4,15 @@ from __future__ import annotations
 
 import tempfile
 from collections import Counter
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
-from datetime import datetime
 from pathlib import Path
 
 from indexer.channel import manifest
 from indexer.channel.artifact import Place
 from indexer.channel.index_json import SUBDIR, parse_identity, parse_index_json
 from indexer.errors import ConfigError, ContentError
-from indexer.progress import SILENCE, Progress
-from indexer.registry import Registry
+from indexer.transfer.job import Job
 from indexer.transfer.notify import Notifier
 from indexer.transfer.outcome import Crew, Failure, Item, Outcome
 from indexer.transfer.packing import hash_file, read_index_json
@@ -51,34 +49,14 @@ class _Read:
 class Push:
     """Finds what a registry lacks, and pushes it.
 
-    ``subdirs`` chooses what is pushed; a single one is that of archives that don't say theirs.
-    With ``again`` everything is pushed, whatever the registry has.
+    A single subdir of the job is that of archives that don't say theirs. With ``again``
+    everything is pushed, whatever the registry has.
     """
 
-    def __init__(
-        self,
-        registry: Registry,
-        channel: str,
-        *,
-        now: datetime,
-        status_key: str,
-        subdirs: Sequence[str] = (),
-        again: bool = False,
-        dry_run: bool = False,
-        jobs: int = 16,
-        progress: Progress = SILENCE,
-        abort: Callable[[], None] = lambda: None,
-    ) -> None:
-        self._registry = registry
-        self._channel = channel
-        self._now = now
-        self._status_key = status_key
-        self._subdirs = tuple(subdirs)
+    def __init__(self, job: Job, *, again: bool = False) -> None:
+        self._job = job
         self._again = again
-        self._progress = progress
-        self._abort = abort
-        self._jobs = jobs
-        self.outcome = Outcome(dry_run=dry_run)
+        self.outcome = Outcome(dry_run=job.dry_run)
 
     def run(self, paths: Sequence[Path], notifier: Notifier | None = None) -> Outcome:
         """Push these archives and folders. What became of it stays in ``outcome``.
@@ -89,19 +67,19 @@ class Push:
         found = sorted(find_archives(paths), key=str)
         with tempfile.TemporaryDirectory(prefix="cf-index-") as scratch:
             pusher = Pusher(
-                self._registry,
-                self._channel,
-                status_key=self._status_key,
-                now=self._now,
+                self._job.registry,
+                self._job.channel,
+                status_key=self._job.status_key,
+                now=self._job.now,
                 scratch=Path(scratch),
-                progress=self._progress,
+                progress=self._job.progress,
             )
 
             def abort() -> None:
                 pusher.stop()
-                self._abort()
+                self._job.abort()
 
-            crew = Crew(self.outcome, self._jobs, abort)
+            crew = Crew(self.outcome, self._job.jobs, abort)
             builds = self._compare(crew, pusher, self._read(crew, found))
             if self.outcome.dry_run:
                 for build in builds:
@@ -112,18 +90,18 @@ class Push:
 
     def _read(self, crew: Crew, found: Sequence[_Found]) -> dict[Place, list[LocalFile]]:
         """The archives by where they belong."""
-        self._progress.begin("Reading archives", len(found))
+        self._job.progress.begin("Reading archives", len(found))
         places: dict[Place, list[LocalFile]] = {}
         others: Counter[str] = Counter()
         for _, read in crew.each(found, self._look_into, lambda item: [str(item)]):
-            self._progress.step()
-            if self._subdirs and read.place.subdir not in self._subdirs:
+            self._job.progress.step()
+            if self._job.subdirs and read.place.subdir not in self._job.subdirs:
                 others[read.place.subdir] += 1
                 continue
             if read.note is not None:
                 self.outcome.note(read.note)
             self._take(places.setdefault(read.place, []), read)
-        self._progress.end()
+        self._job.progress.end()
         for subdir, count in sorted(others.items()):
             self.outcome.note(f"{count} archives of {subdir} are passed over, by --subdir")
         return places
@@ -148,7 +126,7 @@ class Push:
         data = read_index_json(found.path)
         identity = parse_identity(data)
         check_name(found.path.name, identity)
-        alone = self._subdirs[0] if len(self._subdirs) == 1 else None
+        alone = self._job.subdirs[0] if len(self._job.subdirs) == 1 else None
         place = place_of_identity(identity, found.folder or alone)
         note = None
         if found.folder not in {None, place.subdir}:
@@ -163,12 +141,12 @@ class Push:
         self, crew: Crew, pusher: Pusher, places: dict[Place, list[LocalFile]]
     ) -> list[Build]:
         """What the registry lacks."""
-        self._progress.begin("Comparing with the registry", len(places))
+        self._job.progress.begin("Comparing with the registry", len(places))
         builds = []
         for (place, files), previous in crew.each(
             places.items(), lambda item: pusher.find(item[0]), _names
         ):
-            self._progress.step()
+            self._job.progress.step()
             lacking = tuple(
                 file
                 for file in files
@@ -179,7 +157,7 @@ class Push:
             self.outcome.present += len(files) - len(lacking)
             if lacking:
                 builds.append(Build(place, lacking, previous))
-        self._progress.end()
+        self._job.progress.end()
         return builds
 
     def _foresee(self, pusher: Pusher, build: Build) -> None:
@@ -193,7 +171,7 @@ class Push:
         self, crew: Crew, pusher: Pusher, builds: Sequence[Build], notifier: Notifier | None
     ) -> None:
         size = sum(file.hashes.size for build in builds for file in build.files)
-        self._progress.begin("Pushing", size, "bytes")
+        self._job.progress.begin("Pushing", size, "bytes")
         try:
             for _, pushed in crew.each(
                 builds,
@@ -207,7 +185,7 @@ class Push:
                     if notifier is not None:
                         notifier.add(item)
         finally:
-            self._progress.end()
+            self._job.progress.end()
             if notifier is not None:
                 # What is pushed is pushed, however this ended; nobody would tell of it later.
                 notifier.close()

@@ -13,6 +13,7 @@ from indexer.channel.artifact import place_of
 from indexer.channel.policy import Policy
 from indexer.progress import SILENCE, Progress, Unit
 from indexer.registry import Registry
+from indexer.transfer.job import Job
 from indexer.transfer.notify import Notifier
 from indexer.transfer.outcome import Outcome
 from indexer.transfer.push import Push
@@ -40,8 +41,10 @@ class Shop:
         return paths
 
     def job(self, **settings: Any) -> Push:
+        again = settings.pop("again", False)
         defaults: dict[str, Any] = {"now": self.rig.now, "status_key": KEY, "jobs": 4}
-        return Push(self.registry, CHANNEL, **(defaults | settings))
+        job = Job(registry=self.registry, channel=CHANNEL, **(defaults | settings))
+        return Push(job, again=again)
 
     def push(self, *paths: Path, notifier: Notifier | None = None, **settings: Any) -> Outcome:
         """Push these paths, or all of the folder."""

@@ -20,6 +20,7 @@ from indexer.channel.record import section_of
 from indexer.progress import Silence, Unit
 from indexer.registry import Registry, RegistryAddress, Transport, open_registry
 from indexer.render import repodata, shards, zstd
+from indexer.transfer.job import Job
 from indexer.transfer.mirror import Mirror
 from indexer.transfer.naming import list_repositories
 from indexer.transfer.outcome import Files, Outcome
@@ -126,7 +127,8 @@ def mirror(
         registry = open_registry(address or rig.config().registry, transport, writing=True)
         defaults: dict[str, Any] = {"now": rig.now, "status_key": KEY, "jobs": 4}
         defaults["abort"] = transport.close
-        job = Mirror(upstream, registry, CHANNEL, **(defaults | settings))
+        given = Job(registry=registry, channel=CHANNEL, **(defaults | settings))
+        job = Mirror(given, upstream)
         if guard is None:
             return job.run()
         return job.run(

@@ -19,6 +19,7 @@ from indexer.errors import ConfigError, RegistryError
 from indexer.published import open_published
 from indexer.registry import Registry, RegistryAddress, Transport, open_registry
 from indexer.render import shards, zstd
+from indexer.transfer.job import Job
 from indexer.transfer.outcome import Outcome
 from indexer.transfer.publish import Publish
 from tests.registry.help import VirtualTime
@@ -58,7 +59,9 @@ def publish(rig: Rig, site: str | Path, address: str = "", **settings: Any) -> O
         place = RegistryAddress.parse(address) if address else rig.config().registry
         registry = open_registry(place, transport, writing=True)
         defaults: dict[str, Any] = {"now": START, "jobs": 4, "abort": transport.close}
-        return Publish(published, registry, CHANNEL, **(defaults | settings)).run()
+        again = settings.pop("again", False)
+        job = Job(registry=registry, channel=CHANNEL, **(defaults | settings))
+        return Publish(job, published, again=again).run()
 
 
 def index_in(site: Path, subdir: str = "noarch") -> dict[str, str]:

@@ -17,6 +17,7 @@ from indexer.errors import ConfigError, RegistryError
 from indexer.files import locked
 from indexer.published import Folder
 from indexer.registry import RegistryAddress, Transport, open_registry
+from indexer.transfer.job import Job
 from indexer.transfer.naming import list_repositories
 from indexer.transfer.outcome import Outcome
 from indexer.transfer.pull import Pull
@@ -45,14 +46,15 @@ def pull(
     subdirs: tuple[str, ...] = (),
     address: RegistryAddress | None = None,
     output: Path | None = None,
+    latest: bool = False,
     **settings: Any,
 ) -> Outcome:
     with closing(Transport(clock=VirtualTime().clock)) as transport:
         registry = open_registry(address or rig.config().registry, transport)
         listing = list_repositories(registry, transport, CHANNEL, subdirs, {})
         defaults: dict[str, Any] = {"now": rig.now, "jobs": 4, "abort": transport.close}
-        job = Pull(registry, CHANNEL, output or out(rig), **(defaults | settings))
-        return job.run(listing.repositories)
+        job = Job(registry=registry, channel=CHANNEL, **(defaults | settings))
+        return Pull(job, output or out(rig), latest=latest).run(listing.repositories)
 
 
 def out(rig: Rig) -> Path:
