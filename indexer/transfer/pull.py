@@ -59,8 +59,9 @@ class Pull:
         """Pull these repositories: the last components of their names, by subdir.
 
         What became of it stays in ``outcome``. Without ``is_listed`` somebody thought of their
-        names, and they may not be there; some must. Raises ConfigError where the folder can't be written, or somebody else writes there,
-        and RegistryError where the registry doesn't answer.
+        names, and they may not be there; some must. Raises ConfigError where the folder can't
+        be written, or somebody else writes there, and RegistryError where the registry doesn't
+        answer.
         """
         self._is_listed = is_listed
         crew = Crew(self.outcome, self._job.jobs, self._job.abort)
