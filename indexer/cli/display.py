@@ -113,7 +113,8 @@ def show_outcome(outcome: Outcome, verb: str) -> None:
     ):
         for line in [*lines[:_FAILURES], *_and_more(count, _FAILURES)]:
             out.print(f"{what}: {escape(line)}")
-    text = f"{outcome.moved.count:,} files {would}{verb} ({_size(outcome.moved.size)})"
+    count = outcome.moved.count
+    text = f"{count:,} file{'' if count == 1 else 's'} {would}{verb} ({_size(outcome.moved.size)})"
     if outcome.removed.count:
         text += f", {outcome.removed.count:,} {would}removed"
     text += f"; {outcome.present:,} were there already"
