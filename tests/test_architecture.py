@@ -19,7 +19,7 @@ ALLOWED: dict[str, set[str]] = {
     "progress": set(),
     "files": {"errors"},
     "registry": {"errors", "files"},
-    "channel": {"errors", "registry.content"},
+    "channel": {"errors", "registry.address", "registry.content"},
     "config": {"errors", "channel", "registry.address"},
     "render": {"errors", "channel"},
     "published": {"errors", "registry", "render"},

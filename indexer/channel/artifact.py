@@ -12,9 +12,10 @@ from dataclasses import dataclass
 from typing import Literal
 
 from indexer.channel import codec
-from indexer.channel.index_json import IndexJson
-from indexer.channel.record import CONDA, TARBZ2, Record
+from indexer.channel.index_json import Identity, IndexJson
+from indexer.channel.record import CONDA, EXTENSIONS, TARBZ2, Record
 from indexer.errors import ContentError, printable
+from indexer.registry.address import is_repository, is_tag
 from indexer.registry.content import Descriptor, ImageManifest
 
 ARCHIVE_TYPES = {
@@ -43,6 +44,32 @@ def place_of(subdir: str, file_name: str) -> Place:
     """Where the artifact that holds a package file belongs."""
     name, version, build = file_name.removesuffix(CONDA).removesuffix(TARBZ2).rsplit("-", 2)
     return Place(subdir, codec.repository_name(name), codec.tag_name(version, build))
+
+
+def place_of_identity(identity: Identity, fallback: str | None) -> Place:
+    """Where a package belongs, by what its index.json says. Raises ContentError.
+
+    ``fallback`` is the subdir of one that doesn't say.
+    """
+    subdir = identity.subdir or fallback
+    if subdir is None:
+        raise ContentError("its index.json names no subdir: say --subdir")
+    repository = codec.repository_name(identity.name)
+    tag = codec.tag_name(identity.version, identity.build)
+    if not is_repository(repository):
+        raise ContentError(f"{identity.name!r} can't be spelt as a repository's name")
+    if not is_tag(tag):
+        raise ContentError(
+            f"its version and build would be the tag {tag[:200]!r}, which no registry takes: "
+            "a tag has at most 128 letters, digits, and . _ - in it"
+        )
+    return Place(subdir, repository, tag)
+
+
+def check_name(file_name: str, identity: Identity) -> None:
+    """Raise ContentError where a file isn't called as its index.json has it."""
+    if file_name not in {identity.stem + end for end in EXTENSIONS}:
+        raise ContentError(f"its index.json makes it {identity.stem}")
 
 
 @dataclass(frozen=True, slots=True)

@@ -12,6 +12,7 @@ from indexer.errors import ContentError
 
 CONDA = ".conda"
 TARBZ2 = ".tar.bz2"
+EXTENSIONS = (CONDA, TARBZ2)
 INDEXED = "indexed_timestamp"
 # The end of the year 9999, in seconds since 1970: no time in a record is later.
 LAST_SECOND = 253_402_300_799

@@ -12,13 +12,13 @@ import click
 import orjson
 
 from indexer.channel.index_json import SUBDIR
+from indexer.channel.selection import KNOWN_SUBDIRS
 from indexer.cli import options
 from indexer.cli.display import show_text
 from indexer.errors import ConfigError, DeniedError, NotFoundError
 from indexer.registry import Registry
 from indexer.transfer.outcome import metered
 from indexer.transfer.package import Package, PackageBuild
-from indexer.transfer.upstream import KNOWN_SUBDIRS
 
 
 @click.command(short_help="Look at one package in the registry.")

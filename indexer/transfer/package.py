@@ -12,7 +12,12 @@ from typing import Any
 import orjson
 
 from indexer.channel import codec, manifest
-from indexer.channel.artifact import ARCHIVE_TYPES, archive_layers, index_json_layer
+from indexer.channel.artifact import (
+    ARCHIVE_TYPES,
+    archive_layers,
+    check_name,
+    index_json_layer,
+)
 from indexer.channel.index_json import MAX_BYTES, Identity, parse_identity
 from indexer.channel.record import CONDA
 from indexer.errors import ConfigError, ContentError, NotFoundError
@@ -22,7 +27,6 @@ from indexer.registry.address import is_repository, is_tag
 from indexer.registry.content import Descriptor, ImageManifest, RawManifest, parse_manifest
 from indexer.transfer.files import fetch_into
 from indexer.transfer.packing import MAX_INFO, read_info
-from indexer.transfer.pushing import check_name
 
 _MAX_MEMBER = 64 * 1024 * 1024
 

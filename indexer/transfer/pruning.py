@@ -8,6 +8,7 @@ from dataclasses import dataclass
 from indexer.channel import codec, manifest
 from indexer.channel.artifact import Place, place_of
 from indexer.channel.plan import Count, Guard
+from indexer.channel.selection import wanted
 from indexer.errors import ContentError, NotFoundError, UnsupportedError
 from indexer.registry import Registry
 from indexer.registry.address import is_tag
@@ -15,7 +16,7 @@ from indexer.registry.content import RawManifest
 from indexer.registry.names import Listing
 from indexer.transfer.outcome import Crew, Item, Outcome
 from indexer.transfer.pushing import Pusher
-from indexer.transfer.upstream import Entry, wanted
+from indexer.transfer.upstream import Entry
 
 
 @dataclass(frozen=True, slots=True)

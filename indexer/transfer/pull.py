@@ -11,6 +11,7 @@ from indexer.channel.artifact import Place
 from indexer.channel.newest import newest
 from indexer.channel.policy import Policy
 from indexer.channel.record import Record, section_of
+from indexer.channel.selection import wanted
 from indexer.errors import ConfigError, ContentError, DeniedError, NotFoundError
 from indexer.fetching import Fetcher
 from indexer.files import has_sha256, locked, size_of
@@ -22,7 +23,6 @@ from indexer.render import repodata
 from indexer.transfer.files import fetch_into
 from indexer.transfer.job import Job
 from indexer.transfer.outcome import Crew, Failure, Item, Outcome, metered
-from indexer.transfer.upstream import wanted
 
 _LOCK = ".cf-index.lock"
 

@@ -9,21 +9,15 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from indexer.channel import manifest
-from indexer.channel.artifact import Place
+from indexer.channel.artifact import Place, check_name, place_of_identity
 from indexer.channel.index_json import SUBDIR, parse_identity, parse_index_json
+from indexer.channel.record import EXTENSIONS
 from indexer.errors import ConfigError, ContentError
 from indexer.transfer.job import Job
 from indexer.transfer.notify import Notifier
 from indexer.transfer.outcome import Crew, Failure, Item, Outcome
 from indexer.transfer.packing import hash_file, read_index_json
-from indexer.transfer.pushing import (
-    ARCHIVES,
-    Build,
-    LocalFile,
-    Pusher,
-    check_name,
-    place_of_identity,
-)
+from indexer.transfer.pushing import Build, LocalFile, Pusher
 
 
 @dataclass(frozen=True, slots=True)
@@ -212,7 +206,7 @@ def find_archives(paths: Iterable[Path]) -> Iterator[_Found]:
             yield from found
         elif not path.is_file():
             raise ConfigError(f"There is no file or folder {path}.")
-        elif not path.name.endswith(ARCHIVES):
+        elif not path.name.endswith(EXTENSIONS):
             raise ConfigError(f"{path} is no package: its name doesn't end in .conda or .tar.bz2.")
         else:
             yield _Found(path, None)
@@ -220,11 +214,11 @@ def find_archives(paths: Iterable[Path]) -> Iterator[_Found]:
 
 def _in_folder(folder: Path) -> Iterator[_Found]:
     for path in _entries(folder):
-        if path.is_file() and path.name.endswith(ARCHIVES):
+        if path.is_file() and path.name.endswith(EXTENSIONS):
             yield _Found(path, folder.name if SUBDIR.fullmatch(folder.name) else None)
         elif path.is_dir() and SUBDIR.fullmatch(path.name):
             for file in _entries(path):
-                if file.is_file() and file.name.endswith(ARCHIVES):
+                if file.is_file() and file.name.endswith(EXTENSIONS):
                     yield _Found(file, path.name)
 
 

@@ -10,10 +10,10 @@ from datetime import datetime
 from pathlib import Path
 from typing import IO
 
-from indexer.channel import codec, manifest
-from indexer.channel.artifact import Place
-from indexer.channel.index_json import Identity, parse_identity
-from indexer.channel.record import CONDA, TARBZ2
+from indexer.channel import manifest
+from indexer.channel.artifact import Place, check_name, place_of_identity
+from indexer.channel.index_json import parse_identity
+from indexer.channel.record import CONDA
 from indexer.errors import (
     ConfigError,
     ConflictError,
@@ -23,13 +23,11 @@ from indexer.errors import (
     NotFoundError,
 )
 from indexer.progress import Progress
-from indexer.registry.address import is_repository, is_tag
 from indexer.registry.base import Registry
 from indexer.registry.content import OCI_MANIFEST, Content, Digest, RawManifest
 from indexer.transfer.outcome import Failure, Item, metered
 from indexer.transfer.packing import Hashes, hash_file, pack_info
 
-ARCHIVES = (CONDA, TARBZ2)
 # Whoever writes the same tag all the time is given so many turns.
 _TURNS = 5
 # Asking for a mount costs as much as sending something small.
@@ -68,32 +66,6 @@ class _Turn:
 
     lock: threading.Lock = field(default_factory=threading.Lock)
     is_done: bool = False
-
-
-def place_of_identity(identity: Identity, fallback: str | None) -> Place:
-    """Where a package belongs, by what its index.json says. Raises ContentError.
-
-    ``fallback`` is the subdir of one that doesn't say.
-    """
-    subdir = identity.subdir or fallback
-    if subdir is None:
-        raise ContentError("its index.json names no subdir: say --subdir")
-    repository = codec.repository_name(identity.name)
-    tag = codec.tag_name(identity.version, identity.build)
-    if not is_repository(repository):
-        raise ContentError(f"{identity.name!r} can't be spelt as a repository's name")
-    if not is_tag(tag):
-        raise ContentError(
-            f"its version and build would be the tag {tag[:200]!r}, which no registry takes: "
-            "a tag has at most 128 letters, digits, and . _ - in it"
-        )
-    return Place(subdir, repository, tag)
-
-
-def check_name(file_name: str, identity: Identity) -> None:
-    """Raise ContentError where a file isn't called as its index.json has it."""
-    if file_name not in {identity.stem + end for end in ARCHIVES}:
-        raise ContentError(f"its index.json makes it {identity.stem}")
 
 
 class Pusher:

@@ -5,16 +5,16 @@ from __future__ import annotations
 import contextlib
 import hashlib
 import re
-from collections.abc import Callable, Iterable, Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
-from fnmatch import fnmatchcase
 from pathlib import Path
 from typing import IO, Any
 from urllib.parse import quote, unquote, urlsplit
 
-from indexer.channel.artifact import Place
+from indexer.channel.artifact import Place, check_name, place_of_identity
 from indexer.channel.index_json import SUBDIR, identity_of
 from indexer.channel.record import section_of
+from indexer.channel.selection import KNOWN_SUBDIRS, wanted
 from indexer.errors import ConfigError, ContentError, NotFoundError, RegistryError, printable
 from indexer.parallel import in_order
 from indexer.published import (
@@ -30,16 +30,7 @@ from indexer.published.records import read_info, read_records
 from indexer.registry import Registry, RegistryAddress, Transport, open_registry
 from indexer.registry.content import Descriptor, Digest
 from indexer.render import repodata, shards, zstd
-from indexer.transfer.pushing import check_name, place_of_identity
 
-# CEP 26, and what else conda knows. A channel at an address doesn't list its own.
-KNOWN_SUBDIRS = (
-    "noarch",
-    *("linux-64", "linux-aarch64", "linux-ppc64le", "linux-32", "linux-armv6l", "linux-armv7l"),
-    *("linux-ppc64", "linux-riscv32", "linux-riscv64", "linux-s390x", "osx-64", "osx-arm64"),
-    *("win-64", "win-arm64", "win-32", "freebsd-64", "emscripten-wasm32", "wasi-wasm32"),
-    "zos-z",
-)
 _USUAL = "https://conda.anaconda.org/"
 _NAME = re.compile(r"[A-Za-z0-9_][A-Za-z0-9_.-]*(?:/label/[A-Za-z0-9_.-]+)?")
 _HASHES = {"sha256": re.compile(r"[0-9a-f]{64}"), "md5": re.compile(r"[0-9a-f]{32}")}
@@ -96,12 +87,6 @@ def location_of(text: str) -> str:
         f"{printable(text, 200)!r} is no channel: write an http(s) or file address, a folder "
         "(./channel), or a name such as conda-forge."
     )
-
-
-def wanted(name: str, globs: Iterable[str]) -> bool:
-    """Whether a package is among these globs; without any, each is."""
-    patterns = tuple(globs)
-    return not patterns or any(fnmatchcase(name, pattern) for pattern in patterns)
 
 
 def subdirs_of(channel: Published) -> tuple[str, ...]:
