@@ -19,8 +19,8 @@ from indexer.channel.artifact import (
     MD5_ANNOTATION,
     archive_layers,
 )
-from indexer.channel.record import CONDA, TARBZ2
-from indexer.errors import ContentError
+from indexer.channel.record import CONDA, EXTENSIONS, TARBZ2
+from indexer.errors import ContentError, printable
 from indexer.registry.content import (
     MAX_MANIFEST,
     OCI_MANIFEST,
@@ -99,6 +99,14 @@ def archives(raw: RawManifest) -> list[Descriptor]:
     return archive_layers(_image(raw))
 
 
+def has_archive(raw: RawManifest, file_name: str) -> bool:
+    """Whether an archive of this name is there, whatever its bytes. Raises no error."""
+    try:
+        return any(layer.title == file_name for layer in archives(raw))
+    except ContentError:
+        return False
+
+
 def archive_hashes(raw: RawManifest, file_name: str) -> tuple[str, str | None] | None:
     """The sha256 and, where it is known, md5 (hex) of an archive; None where it isn't there whole.
 
@@ -122,6 +130,8 @@ def with_archive(previous: RawManifest | None, archive: Archive, status_key: str
     same content gives the same bytes. Raises ContentError where the tag can't hold it.
     """
     old = read_document(previous) if previous is not None else {}
+    if previous is not None:
+        _check_owner(previous, archive)
     old_layers: list[dict[str, Any]] = old.get("layers", [])
     new = [_keep_known(layer, old_layers) for layer in _layers(archive)]
     types = {layer["mediaType"] for layer in new}
@@ -172,6 +182,15 @@ def _image(raw: RawManifest) -> ImageManifest:
     if not isinstance(parsed, ImageManifest):
         raise ContentError("its tag leads to an image index, which cf-index doesn't change")
     return parsed
+
+
+def _check_owner(raw: RawManifest, archive: Archive) -> None:
+    """Raise ContentError where a tag is another build's: ``_x`` and ``zzz_x`` are spelt alike."""
+    stem = archive.file_name.removesuffix(archive.extension)
+    for layer in archives(raw):
+        title = layer.title
+        if title is not None and title not in {stem + end for end in EXTENSIONS}:
+            raise ContentError(f"its tag is already that of {printable(title, 200)}")
 
 
 def _layers(archive: Archive) -> list[dict[str, Any]]:

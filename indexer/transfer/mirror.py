@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 import tempfile
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 from indexer.channel import manifest
@@ -15,20 +15,20 @@ from indexer.progress import SILENCE
 from indexer.registry.content import RawManifest
 from indexer.transfer.files import MeteredFile
 from indexer.transfer.job import Job
-from indexer.transfer.outcome import Crew, Failure, Item, Outcome, metered
+from indexer.transfer.outcome import Crew, Failure, Outcome, metered
 from indexer.transfer.packing import Hashes, hash_file
 from indexer.transfer.pruning import Pruner
-from indexer.transfer.pushing import Build, LocalFile, Pushed, Pusher
+from indexer.transfer.pushing import ROUNDS, Build, LocalFile, Pushed, Pusher
 from indexer.transfer.upstream import Entry, Upstream
 
 
 @dataclass(frozen=True, slots=True)
 class _Lack:
-    """What the registry lacks of one build, and what its tag leads to."""
+    """What the registry lacks of one build; ``is_new``: there was no such tag."""
 
     place: Place
     entries: tuple[Entry, ...]
-    previous: RawManifest | None
+    is_new: bool = False
 
 
 class Mirror:
@@ -67,10 +67,10 @@ class Mirror:
             if pruner is not None:
                 pruner.plan(crew, pusher, listed, self._job.globs, self._unusable)
             if self.outcome.dry_run:
-                for lack in lacks:
-                    self._foresee(pusher, lack)
+                self._foresee(crew, pusher, lacks)
             else:
                 self._copy_all(crew, pusher, lacks)
+                self._settle(crew, pusher, lacks)
             if pruner is not None:
                 pruner.carry_out(crew, pusher)
         return self.outcome
@@ -121,7 +121,7 @@ class Mirror:
             lacking = tuple(e for e in builds[place] if not self._is_there(e, previous))
             self.outcome.present += len(builds[place]) - len(lacking)
             if lacking:
-                lacks.append(_Lack(place, lacking, previous))
+                lacks.append(_Lack(place, lacking, is_new=previous is None))
         self._job.progress.end()
         return lacks
 
@@ -155,29 +155,38 @@ class Mirror:
             self.outcome.note(f"{entry}: upstream has other bytes; they take the place of ours")
         return is_same
 
-    def _foresee(self, pusher: Pusher, lack: _Lack) -> None:
-        reference = pusher.reference(lack.place)
-        for entry in lack.entries:
-            item = Item(
-                lack.place.subdir, entry.file_name, entry.sha256 or "", entry.size or 0, reference
-            )
-            self.outcome.moved.add(item)
+    def _foresee(self, crew: Crew, pusher: Pusher, lacks: Sequence[_Lack]) -> None:
+        entries = [entry for lack in lacks for entry in lack.entries]
+        for _, item in crew.each(
+            entries,
+            lambda entry: pusher.foresee(entry.place, entry.file_name, entry.sha256, entry.size),
+            lambda entry: [str(entry)],
+        ):
+            self.outcome.did([item])
 
     def _copy_all(self, crew: Crew, pusher: Pusher, lacks: Sequence[_Lack]) -> None:
         size = sum(entry.size or 0 for lack in lacks for entry in lack.entries)
         self._job.progress.begin("Mirroring", size, "bytes")
+
+        def copy(lack: _Lack) -> None:
+            pushed = self._copy(pusher, lack)
+            self.outcome.did(pushed.items, pushed.failures)
+
         try:
-            for _, pushed in crew.each(
-                lacks,
-                lambda lack: self._copy(pusher, lack),
-                lambda lack: [str(entry) for entry in lack.entries],
-            ):
-                for failure in pushed.failures:
-                    self.outcome.fail(failure)
-                for item in pushed.items:
-                    self.outcome.moved.add(item)
+            for _ in crew.each(lacks, copy, _names):
+                pass
         finally:
             self._job.progress.end()
+
+    def _settle(self, crew: Crew, pusher: Pusher, lacks: Sequence[_Lack]) -> None:
+        """Copy again what somebody else has overwritten meanwhile."""
+        by_place = {lack.place: lack for lack in lacks}
+        for _ in range(ROUNDS):
+            lost = [replace(by_place[place], is_new=False) for place in pusher.lost(crew)]
+            if not lost:
+                return
+            for _, pushed in crew.each(lost, lambda lack: self._copy(pusher, lack), _names):
+                self.outcome.did((), pushed.failures)
 
     def _copy(self, pusher: Pusher, lack: _Lack) -> Pushed:
         """Download what is lacking of a build, and push it; nothing stays on this machine."""
@@ -187,7 +196,8 @@ class Mirror:
             for entry in lack.entries:
                 path = Path(folder) / entry.file_name
                 try:
-                    files.append(LocalFile(path, self._download(entry, path)))
+                    hashes = self._download(entry, path)
+                    files.append(LocalFile(path, hashes, self._upstream.repository_of(entry)))
                 except (ContentError, RegistryError) as error:
                     failures.append(Failure(str(entry), str(error)))
                     # By itself it says that nobody answered, and whoever counts those must know.
@@ -197,7 +207,7 @@ class Mirror:
                 raise unanswered
             if not files:
                 return Pushed((), tuple(failures))
-            pushed = pusher.push(Build(lack.place, tuple(files), lack.previous))
+            pushed = pusher.push(Build(lack.place, tuple(files), lack.is_new))
         return Pushed(pushed.items, (*failures, *pushed.failures))
 
     def _download(self, entry: Entry, path: Path) -> Hashes:
@@ -214,6 +224,10 @@ class Mirror:
             if turn:
                 raise ContentError(f"what {self._upstream.location} gives {reason}")
         raise AssertionError("the second turn returns or raises")
+
+
+def _names(lack: _Lack) -> list[str]:
+    return [str(entry) for entry in lack.entries]
 
 
 def _against(entry: Entry, hashes: Hashes) -> str | None:

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import threading
+from collections.abc import Iterable
 from urllib.parse import urlsplit
 
 import orjson
@@ -30,18 +32,26 @@ class Notifier:
         self._channel = channel
         self._outcome = outcome
         self._waiting: list[Item] = []
+        self._lock = threading.Lock()
 
-    def add(self, item: Item) -> None:
-        """One more was pushed."""
-        self._waiting.append(item)
-        if len(self._waiting) >= _BATCH:
-            self.close()
+    def add(self, items: Iterable[Item]) -> None:
+        """These were pushed; from any thread."""
+        with self._lock:
+            self._waiting += items
+
+    def tell(self) -> None:
+        """Tell what makes a whole message."""
+        while len(self._waiting) >= _BATCH:
+            self._tell()
 
     def close(self) -> None:
         """Tell what hasn't been told yet."""
-        items, self._waiting = self._waiting, []
-        if not items:
-            return
+        while self._waiting:
+            self._tell()
+
+    def _tell(self) -> None:
+        with self._lock:
+            items, self._waiting = self._waiting[:_BATCH], self._waiting[_BATCH:]
         body = orjson.dumps(
             {
                 "version": 1,

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import threading
 from collections.abc import Callable, Iterable, Iterator
 from contextlib import closing
 from dataclasses import dataclass, field
@@ -22,10 +23,10 @@ _IN_A_ROW = 16
 
 @dataclass(frozen=True, slots=True)
 class Item:
-    """One file that was moved, or would be. ``size`` is in bytes.
+    """One file that was moved, or would be. ``size`` is in bytes; ``sent`` is what of it went.
 
-    ``reference`` is what holds it in the registry, ``host/repository:tag``; ``digest`` that of
-    the manifest there, empty where none was written.
+    Without ``sent``, that is all of it. ``reference`` is what holds it in the registry,
+    ``host/repository:tag``; ``digest`` that of the manifest there, empty where none was written.
     """
 
     subdir: str
@@ -34,6 +35,7 @@ class Item:
     size: int
     reference: str
     digest: str = ""
+    sent: int | None = None
 
     def __str__(self) -> str:
         return f"{self.subdir}/{self.file_name}"
@@ -53,7 +55,7 @@ class Failure:
 
 @dataclass(slots=True)
 class Files:
-    """Some files: how many, how many bytes, and the first of them by name."""
+    """Some files: how many, how many bytes of them went, and the first of them by name."""
 
     count: int = 0
     size: int = 0
@@ -62,7 +64,7 @@ class Files:
     def add(self, item: Item) -> None:
         """Count one more."""
         self.count += 1
-        self.size += item.size
+        self.size += item.size if item.sent is None else item.sent
         if len(self.first) < _NAMED:
             self.first.append(item)
 
@@ -71,8 +73,8 @@ class Files:
 class Outcome:
     """What a transfer did, or with ``dry_run`` would have done.
 
-    ``present`` counts the files that were where they belong already; ``left`` those that an
-    interruption kept from being tried.
+    ``present`` counts the files that were where they belong already. What workers did is told
+    by them, in ``did``: an interruption may leave nobody to take it from them.
     """
 
     dry_run: bool = False
@@ -83,6 +85,21 @@ class Outcome:
     failed: int = 0
     notes: list[str] = field(default_factory=list)
     noted: int = 0
+    _lock: threading.Lock = field(default_factory=threading.Lock, repr=False, compare=False)
+
+    def did(self, items: Iterable[Item], failures: Iterable[Failure] = ()) -> None:
+        """These were moved, and those couldn't be; from any thread."""
+        with self._lock:
+            for item in items:
+                self.moved.add(item)
+            for failure in failures:
+                self.fail(failure)
+
+    def took_out(self, items: Iterable[Item]) -> None:
+        """These were removed; from any thread."""
+        with self._lock:
+            for item in items:
+                self.removed.add(item)
 
     def fail(self, failure: Failure) -> None:
         """Something couldn't be done."""

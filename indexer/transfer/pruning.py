@@ -84,13 +84,12 @@ class Pruner:
                 for item in gone.items:
                     self._outcome.removed.add(item)
             return
-        for _, removed in crew.each(
+        for _ in crew.each(
             self._plan,
-            lambda gone: self._remove(pusher, gone),
+            lambda gone: self._outcome.took_out(self._remove(pusher, gone)),
             lambda gone: [str(item) for item in gone.items],
         ):
-            for item in removed:
-                self._outcome.removed.add(item)
+            pass
 
     def _places(
         self,

@@ -167,13 +167,12 @@ class Publish:
         if lacking and not self.outcome.dry_run:
             self._job.registry.put_blob(repository, manifest.CONFIG)
         failed = self.outcome.failed
-        for _, item in crew.each(
+        for _ in crew.each(
             lacking,
-            lambda digest: self._push_shard(index, repository, digest),
+            lambda digest: self.outcome.did([self._push_shard(index, repository, digest)]),
             lambda digest: [f"{index.subdir}/shards/{digest}"],
         ):
             self._job.progress.step()
-            self.outcome.moved.add(item)
         self._job.progress.end()
         if self.outcome.failed > failed:
             raise ContentError(

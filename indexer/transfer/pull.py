@@ -156,7 +156,6 @@ class Pull:
         self._job.progress.begin("Pulling", sum(item.size for item in lacking), "bytes")
         try:
             for item, _ in crew.each(lacking, self._fetch_one, lambda item: [str(item)]):
-                self.outcome.moved.add(self._item(item))
                 fetched.add(item)
         finally:
             self._job.progress.end()
@@ -168,6 +167,7 @@ class Pull:
         fetch_into(
             self._job.registry, repository, blob, self._path(item), metered(self._job.progress)
         )
+        self.outcome.did([self._item(item)])
 
     def _write_indexes(self, found: Sequence[_Wanted], unsure: Collection[Path]) -> None:
         """An index of what each folder has: of this pull, and of earlier ones.

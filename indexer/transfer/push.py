@@ -5,19 +5,20 @@ from __future__ import annotations
 import tempfile
 from collections import Counter
 from collections.abc import Iterable, Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 from indexer.channel import manifest
 from indexer.channel.artifact import Place, check_name, place_of_identity
 from indexer.channel.index_json import SUBDIR, parse_identity, parse_index_json
-from indexer.channel.record import EXTENSIONS
+from indexer.channel.record import CONDA, EXTENSIONS, TARBZ2
 from indexer.errors import ConfigError, ContentError
+from indexer.registry.content import RawManifest
 from indexer.transfer.job import Job
 from indexer.transfer.notify import Notifier
 from indexer.transfer.outcome import Crew, Failure, Item, Outcome
 from indexer.transfer.packing import hash_file, read_index_json
-from indexer.transfer.pushing import Build, LocalFile, Pusher
+from indexer.transfer.pushing import ROUNDS, Build, LocalFile, Pusher
 
 
 @dataclass(frozen=True, slots=True)
@@ -76,10 +77,10 @@ class Push:
             crew = Crew(self.outcome, self._job.jobs, abort)
             builds = self._compare(crew, pusher, self._read(crew, found))
             if self.outcome.dry_run:
-                for build in builds:
-                    self._foresee(pusher, build)
+                self._foresee(crew, pusher, builds)
             else:
                 self._push(crew, pusher, builds, notifier)
+                self._settle(crew, pusher, builds)
         return self.outcome
 
     def _read(self, crew: Crew, found: Sequence[_Found]) -> dict[Place, list[LocalFile]]:
@@ -105,6 +106,10 @@ class Push:
         name = read.file.path.name
         for other in files:
             if other.path.name != name:
+                if _stem(other.path.name) != _stem(name):
+                    reason = f"its tag is already that of {other.path.name}, by its spelling"
+                    self.outcome.fail(Failure(str(read.file.path), reason))
+                    return
                 continue
             if other.hashes != read.file.hashes:
                 self.outcome.fail(
@@ -149,45 +154,72 @@ class Push:
                 or not manifest.holds(previous, file.path.name, file.hashes.sha256)
             )
             self.outcome.present += len(files) - len(lacking)
+            for file in lacking:
+                if previous is not None and manifest.has_archive(previous, file.path.name):
+                    self._note_replaced(previous, place, file)
             if lacking:
-                builds.append(Build(place, lacking, previous))
+                builds.append(Build(place, lacking, is_new=previous is None))
         self._job.progress.end()
         return builds
 
-    def _foresee(self, pusher: Pusher, build: Build) -> None:
-        for file in build.files:
-            name, hashes = file.path.name, file.hashes
-            reference = pusher.reference(build.place)
-            item = Item(build.place.subdir, name, hashes.sha256, hashes.size, reference)
-            self.outcome.moved.add(item)
+    def _note_replaced(self, previous: RawManifest, place: Place, file: LocalFile) -> None:
+        known = manifest.archive_hashes(previous, file.path.name)
+        if known is not None and known[0] != file.hashes.sha256:
+            name = f"{place.subdir}/{file.path.name}"
+            self.outcome.note(f"{name}: the registry has other bytes; ours take their place")
+
+    def _foresee(self, crew: Crew, pusher: Pusher, builds: Sequence[Build]) -> None:
+        files = [(build.place, file) for build in builds for file in build.files]
+
+        def look(item: tuple[Place, LocalFile]) -> Item:
+            place, file = item
+            return pusher.foresee(place, file.path.name, file.hashes.sha256, file.hashes.size)
+
+        for _, item in crew.each(files, look, lambda item: [str(item[1].path)]):
+            self.outcome.did([item])
 
     def _push(
         self, crew: Crew, pusher: Pusher, builds: Sequence[Build], notifier: Notifier | None
     ) -> None:
         size = sum(file.hashes.size for build in builds for file in build.files)
         self._job.progress.begin("Pushing", size, "bytes")
+
+        def push(build: Build) -> None:
+            pushed = pusher.push(build, again=self._again)
+            self.outcome.did(pushed.items, pushed.failures)
+            if notifier is not None:
+                notifier.add(pushed.items)
+
         try:
-            for _, pushed in crew.each(
-                builds,
-                lambda build: pusher.push(build, again=self._again),
-                lambda build: _names((build.place, build.files)),
-            ):
-                for failure in pushed.failures:
-                    self.outcome.fail(failure)
-                for item in pushed.items:
-                    self.outcome.moved.add(item)
-                    if notifier is not None:
-                        notifier.add(item)
+            for _ in crew.each(builds, push, lambda build: _names((build.place, build.files))):
+                if notifier is not None:
+                    notifier.tell()
         finally:
             self._job.progress.end()
             if notifier is not None:
                 # What is pushed is pushed, however this ended; nobody would tell of it later.
                 notifier.close()
 
+    def _settle(self, crew: Crew, pusher: Pusher, builds: Sequence[Build]) -> None:
+        """Push again what somebody else has overwritten meanwhile."""
+        by_place = {build.place: build for build in builds}
+        for _ in range(ROUNDS):
+            lost = [replace(by_place[place], is_new=False) for place in pusher.lost(crew)]
+            if not lost:
+                return
+            for _, pushed in crew.each(
+                lost, pusher.push, lambda build: _names((build.place, build.files))
+            ):
+                self.outcome.did((), pushed.failures)
+
 
 def _names(item: tuple[Place, Iterable[LocalFile]]) -> Iterator[str]:
     place, files = item
     return (f"{place.subdir}/{file.path.name}" for file in files)
+
+
+def _stem(file_name: str) -> str:
+    return file_name.removesuffix(CONDA).removesuffix(TARBZ2)
 
 
 def find_archives(paths: Iterable[Path]) -> Iterator[_Found]:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import tempfile
 import threading
 from collections.abc import Collection, Sequence
+from contextlib import suppress
 from dataclasses import dataclass, field
 from datetime import datetime
 from pathlib import Path
@@ -23,13 +24,15 @@ from indexer.errors import (
     NotFoundError,
 )
 from indexer.progress import Progress
-from indexer.registry.base import Registry
+from indexer.registry.base import How, Registry
 from indexer.registry.content import OCI_MANIFEST, Content, Digest, RawManifest
-from indexer.transfer.outcome import Failure, Item, metered
+from indexer.transfer.outcome import Crew, Failure, Item, metered
 from indexer.transfer.packing import Hashes, hash_file, pack_info
 
 # Whoever writes the same tag all the time is given so many turns.
 _TURNS = 5
+# How often a run makes sure that what it wrote is still there.
+ROUNDS = 3
 # Asking for a mount costs as much as sending something small.
 _WORTH_MOUNTING = 64 * 1024
 _REMEMBERED = 10_000
@@ -37,19 +40,23 @@ _REMEMBERED = 10_000
 
 @dataclass(frozen=True, slots=True)
 class LocalFile:
-    """An archive on this machine. Its name is that of the package file."""
+    """An archive on this machine. Its name is that of the package file.
+
+    ``source`` is a repository of the same registry that is known to have it.
+    """
 
     path: Path
     hashes: Hashes
+    source: str | None = None
 
 
 @dataclass(frozen=True, slots=True)
 class Build:
-    """What is to be pushed under one tag, and what that tag led to when it was looked at."""
+    """What is to be pushed under one tag; ``is_new``: there was no such tag."""
 
     place: Place
     files: tuple[LocalFile, ...]
-    previous: RawManifest | None
+    is_new: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -92,6 +99,7 @@ class Pusher:
         self._progress = progress
         self._stopped = threading.Event()
         self._where: dict[Digest, str] = {}
+        self._written: dict[Place, dict[str, str]] = {}
         self._lock = threading.Lock()
         self._configs: dict[str, _Turn] = {}
 
@@ -130,33 +138,56 @@ class Pusher:
         With ``again`` the tag is written even where nothing has changed. Raises ContentError or
         RegistryError where nothing could be pushed.
         """
-        archives, failures = [], []
+        archives, failures, sent = [], [], []
         # The peer's info layers are those of the last upload; .conda is the better one.
         for file in sorted(build.files, key=lambda file: file.path.name.endswith(CONDA)):
             try:
-                archives.append(self._put_blobs(build.place, file))
+                archive, count = self._put_blobs(build.place, file)
             except ContentError as error:
                 failures.append(Failure(f"{build.place.subdir}/{file.path.name}", str(error)))
-        items = self._items(build, archives, again=again) if archives else ()
+            else:
+                archives.append(archive)
+                sent.append(count)
+        if not archives:
+            return Pushed((), tuple(failures))
+        digest = str(self._put_manifest(build, archives, again=again))
+        self._written.setdefault(build.place, {}).update((a.file_name, a.sha256) for a in archives)
+        reference = self.reference(build.place)
+        items = (
+            Item(build.place.subdir, a.file_name, a.sha256, a.size, reference, digest, count)
+            for a, count in zip(archives, sent, strict=True)
+        )
         return Pushed(tuple(items), tuple(failures))
 
-    def _items(
-        self, build: Build, archives: Sequence[manifest.Archive], *, again: bool
-    ) -> list[Item]:
-        digest = self._put_manifest(build, archives, again=again)
+    def foresee(self, place: Place, file_name: str, sha256: str | None, size: int | None) -> Item:
+        """What a push of this archive would come to."""
+        is_there = False
+        if sha256 is not None:
+            # What isn't there is refused by some.
+            with suppress(NotFoundError, DeniedError):
+                digest = Digest(sha256)
+                is_there = self._registry.has_blob(self.repository(place), digest)
+        known = size or 0
+        sent = 0 if is_there else known
+        reference = self.reference(place)
+        return Item(place.subdir, file_name, sha256 or "", known, reference, sent=sent)
+
+    def lost(self, crew: Crew) -> list[Place]:
+        """The tags that were written since this was asked last, and don't hold what was written.
+
+        By HTTP, whoever writes the same tag in the same moment overwrites it.
+        """
+        written, self._written = self._written, {}
+        if self._registry.address.scheme == "ocidir":
+            return []
         return [
-            Item(
-                build.place.subdir,
-                archive.file_name,
-                archive.sha256,
-                archive.size,
-                self.reference(build.place),
-                str(digest),
-            )
-            for archive in archives
+            place
+            for place, raw in crew.each(written, self.find, lambda place: [str(place)])
+            if raw is None or any(not manifest.has_archive(raw, name) for name in written[place])
         ]
 
-    def _put_blobs(self, place: Place, file: LocalFile) -> manifest.Archive:
+    def _put_blobs(self, place: Place, file: LocalFile) -> tuple[manifest.Archive, int]:
+        """Gives, besides, how many bytes of the archive were sent."""
         with tempfile.NamedTemporaryFile(dir=self.scratch, suffix=".tar.gz") as info:
             index_json = self._pack(file.path, info)
             identity = parse_identity(index_json)
@@ -167,15 +198,15 @@ class Pusher:
             info_hashes = hash_file(info_path)
             info_digest = Digest(info_hashes.sha256)
             hashes = file.hashes
-            for content in (
-                Content.of_file(
-                    file.path, Digest(hashes.sha256), hashes.size, metered(self._progress)
-                ),
-                Content.of_file(info_path, info_digest, info_hashes.size),
-                Content.of_bytes(index_json),
-            ):
-                self._put_blob(self.repository(place), content)
-        return manifest.Archive(
+            repository = self.repository(place)
+            content = Content.of_file(
+                file.path, Digest(hashes.sha256), hashes.size, metered(self._progress)
+            )
+            how = self._put_blob(repository, content, file.source)
+            info_content = Content.of_file(info_path, info_digest, info_hashes.size)
+            self._put_blob(repository, info_content)
+            self._put_blob(repository, Content.of_bytes(index_json))
+        archive = manifest.Archive(
             file_name=file.path.name,
             sha256=hashes.sha256,
             md5=hashes.md5,
@@ -185,6 +216,7 @@ class Pusher:
             info_size=info_hashes.size,
             created=self._created,
         )
+        return archive, hashes.size if how == "sent" else 0
 
     def _pack(self, path: Path, target: IO[bytes]) -> bytes:
         try:
@@ -196,8 +228,9 @@ class Pusher:
             ) from error
         return index_json
 
-    def _put_blob(self, repository: str, content: Content) -> None:
-        source = self._where.get(content.digest) if content.size >= _WORTH_MOUNTING else None
+    def _put_blob(self, repository: str, content: Content, source: str | None = None) -> How:
+        if content.size >= _WORTH_MOUNTING:
+            source = source or self._where.get(content.digest)
         how = self._registry.put_blob(repository, content, source)
         if how != "sent":
             content.at(content.size)
@@ -205,11 +238,13 @@ class Pusher:
             while len(self._where) >= _REMEMBERED:
                 self._where.pop(next(iter(self._where)), None)
             self._where[content.digest] = repository
+        return how
 
     def _put_manifest(
         self, build: Build, archives: Sequence[manifest.Archive], *, again: bool
     ) -> Digest:
-        repository, previous = self.repository(build.place), build.previous
+        repository = self.repository(build.place)
+        previous = None if build.is_new else self.find(build.place)
         for turn in range(_TURNS):
             body, media_type = self._merged(previous, archives)
             if previous is not None and body == previous.body and not again:

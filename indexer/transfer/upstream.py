@@ -171,6 +171,14 @@ class Upstream:
         blob = Descriptor("", Digest(entry.sha256), entry.size)
         registry.download(repository, blob, file)
 
+    def repository_of(self, entry: Entry) -> str | None:
+        """The repository that has an archive, where it is one of the registry written to."""
+        if self._target is None or not entry.address.startswith("oci://"):
+            return None
+        address = self._registry(entry.address).address
+        is_target = address.origin == self._target.origin
+        return address.repository(entry.place.repository) if is_target else None
+
     def _registry(self, base: str) -> Registry:
         known = self._registries.get(base)
         if known is None:

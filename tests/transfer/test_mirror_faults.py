@@ -52,10 +52,10 @@ def is_archive(request: faults.Request) -> bool:
 
 
 def test_connections_cut_half_way_are_gone_on_with(rig: Rig, host: FileHost) -> None:
-    cuts = faults.truncated(match=is_archive, times=20)
+    cuts = faults.truncated(match=is_archive, times=6)
     host.faults = [cuts]
     outcome = mirror(rig, host.http)
-    assert (outcome.failed, cuts.fired) == (0, 20)
+    assert (outcome.failed, cuts.fired) == (0, 6)
     assert held_by(rig) == exactly(*PACKAGES)
     begun: dict[str, int] = {}
     for request in filter(is_archive, host.requests):

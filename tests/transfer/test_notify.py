@@ -88,7 +88,8 @@ def test_what_was_not_pushed_is_not_told(
 def test_many_are_told_in_a_few_requests(service: FileHost, transport: Transport) -> None:
     teller = notifier(service, transport, Outcome())
     for number in range(1001):
-        teller.add(item(number))
+        teller.add([item(number)])
+        teller.tell()
     assert len(service.requests) == 2
     teller.close()
     teller.close()
@@ -104,7 +105,7 @@ def test_a_service_that_is_busy_is_asked_again(
     service.faults = [faults.status(503, times=3)]
     outcome = Outcome()
     teller = notifier(service, transport, outcome)
-    teller.add(item(1))
+    teller.add([item(1)])
     teller.close()
     assert (len(service.requests), outcome.failed) == (4, 0)
     assert time.passed > 0
@@ -120,8 +121,8 @@ def test_a_no_is_a_failure_of_each_by_name(
     service.faults = [faults.status(code)]
     outcome = Outcome()
     teller = notifier(service, transport, outcome)
-    teller.add(item(1))
-    teller.add(item(2))
+    teller.add([item(1)])
+    teller.add([item(2)])
     teller.close()
     assert len(service.requests) == requests
     assert failures(outcome) == {
@@ -135,7 +136,7 @@ def test_any_yes_will_do(service: FileHost, transport: Transport, code: int) -> 
     service.faults = [faults.status(code)]
     outcome = Outcome()
     teller = notifier(service, transport, outcome)
-    teller.add(item(1))
+    teller.add([item(1)])
     teller.close()
     assert outcome.failed == 0
 

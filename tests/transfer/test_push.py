@@ -246,7 +246,7 @@ def test_a_dry_run_counts_what_would_go_and_writes_nothing(remote: Shop) -> None
     remote.lay(*ALL)
     outcome = remote.push(dry_run=True)
     assert outcome.dry_run
-    assert {request.method for request in fake.requests} == {"GET"}
+    assert {request.method for request in fake.requests} == {"GET", "HEAD"}
     assert (outcome.moved.count, outcome.present) == (3, 1)
     assert outcome.moved.size == sum(package.size for package in (ALPHA, ALPHA_BZ2, BETA))
 
