@@ -104,12 +104,12 @@ def show_outcome(outcome: Outcome, verb: str) -> None:
     first = "Would be {}" if outcome.dry_run else "{}"
     for files, done in ((outcome.moved, verb), (outcome.removed, "removed")):
         what = first.format(done).capitalize()
-        lines = [f"{item} ({_size(item.size)})" for item in files.first]
+        lines = sorted(f"{item} ({_size(item.size)})" for item in files.first)
         for line in [*lines[:_NAMED], *_and_more(files.count)]:
             out.print(f"{what}: {escape(line)}")
     for what, lines, count in (
         ("Note", outcome.notes, outcome.noted),
-        ("Failed", [f"{f.what}: {f.reason}" for f in outcome.failures], outcome.failed),
+        ("Failed", sorted(f"{f.what}: {f.reason}" for f in outcome.failures), outcome.failed),
     ):
         for line in [*lines[:_FAILURES], *_and_more(count, _FAILURES)]:
             out.print(f"{what}: {escape(line)}")

@@ -77,4 +77,5 @@ def _pruner(config: ChannelConfig, session: options.Session, job: Mirror) -> Pru
         lambda subdirs: list_repositories(
             session.registry, session.transport, config.channel, subdirs, os.environ
         ),
+        config.subdirs,
     )

@@ -252,7 +252,7 @@ def _download(transport: Transport, address: str, file: IO[bytes], limit: int) -
 def _check_absent(status: int, url: str) -> None:
     """Raise RegistryError for a refusal that doesn't say that there is nothing."""
     if status not in {404, 410}:
-        raise RegistryError(f"{url} answered {status}; the published channel can't be read.")
+        raise RefusedError(f"{url} answered {status}; the published channel can't be read.")
 
 
 def _checked(path: str) -> str:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator
+from collections.abc import Generator, Iterable, Iterator
 from pathlib import Path
 from typing import IO, Any, BinaryIO, cast
 
@@ -19,7 +19,7 @@ _MAX_DEPTH = 68
 
 def read_records(
     path: Path, subdir: str, *, packed: bool
-) -> Iterator[tuple[str, str, dict[str, Any]]]:
+) -> Generator[tuple[str, str, dict[str, Any]], None, None]:
     """Section, file name and fields of every record, whatever tool wrote the file."""
     try:
         with path.open("rb") as raw:

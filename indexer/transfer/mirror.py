@@ -88,8 +88,12 @@ class Mirror:
                 for problem in listed.problems:
                     self.outcome.note(f"{problem}; {listed.form} is read instead")
             elif self._job.subdirs:
-                raise ConfigError(f"{self._upstream.location} has no {subdir}.")
+                raise ConfigError(
+                    f"{self._upstream.location} has no {subdir}. {self._upstream.refusal}".strip()
+                )
         self._job.progress.end()
+        if not found and self._upstream.refusal:
+            raise RegistryError(f"No subdir can be read. {self._upstream.refusal}")
         if not found:
             raise ConfigError(
                 f"{self._upstream.location} is no channel: it has no repodata in any subdir."

@@ -30,7 +30,8 @@ class _Gone:
 class Pruner:
     """Plans a removal, has a guard look at it, and carries it out.
 
-    ``listing`` asks which repositories there are; it may raise UnsupportedError.
+    ``listing`` asks which repositories of some subdirs there are (without any: of all); it may
+    raise UnsupportedError. ``subdirs`` are those that are mirrored.
     """
 
     def __init__(
@@ -39,11 +40,13 @@ class Pruner:
         outcome: Outcome,
         guard: Guard,
         listing: Callable[[Sequence[str]], Listing],
+        subdirs: Sequence[str] = (),
     ) -> None:
         self._registry = registry
         self._outcome = outcome
         self._guard = guard
         self._listing = listing
+        self._subdirs = tuple(subdirs)
         self._plan: list[_Gone] = []
 
     def plan(
@@ -105,7 +108,7 @@ class Pruner:
             for entry in entries
         }
         try:
-            listing = self._listing(tuple(listed))
+            listing = self._listing(self._subdirs)
         except NotFoundError:
             # A folder that nothing was written into yet.
             pass
@@ -115,11 +118,13 @@ class Pruner:
                 "single builds of the others are."
             )
         else:
+            self._note_others(listing, listed)
             repositories |= {
                 (subdir, name)
                 for subdir, names in listing.repositories.items()
                 for name in names
-                if any(wanted(spelt, globs) for spelt in codec.possible_names(name))
+                if subdir in listed
+                and any(wanted(spelt, globs) for spelt in codec.possible_names(name))
             }
         tags = crew.each(
             sorted(repositories),
@@ -130,6 +135,14 @@ class Pruner:
             for tag in sorted(found):
                 if codec.is_package_tag(tag) and is_tag(tag):
                     yield Place(subdir, name, tag)
+
+    def _note_others(self, listing: Listing, listed: Mapping[str, Sequence[Entry]]) -> None:
+        """What upstream has no subdir for is left: it may be of somebody else's making."""
+        for subdir, names in listing.repositories.items():
+            if names and subdir not in listed:
+                self._outcome.note(
+                    f"{subdir}: upstream has no such subdir; its {len(names)} packages are left"
+                )
 
     def _archives(
         self, pusher: Pusher, place: Place, raw: RawManifest, globs: Sequence[str]

@@ -8,12 +8,14 @@ from __future__ import annotations
 
 import hashlib
 import tempfile
-from collections.abc import Iterable, Iterator, Mapping
-from contextlib import suppress
+from collections.abc import Iterable, Mapping, Sequence
+from contextlib import closing, suppress
 from dataclasses import dataclass
+from itertools import islice
 from pathlib import Path
 
 from indexer.channel import codec, manifest
+from indexer.channel.artifact import place_of
 from indexer.channel.record import encode
 from indexer.errors import ConfigError, ContentError, DeniedError, NotFoundError, printable
 from indexer.files import sha256_of
@@ -32,6 +34,8 @@ TYPES = {
     shards.INDEX_NAME: "application/vnd.conda.repodata.shards.v1+msgpack+zst",
 }
 SHARD_TYPE = "application/vnd.conda.repodata.shard.v1+msgpack+zst"
+# So many packages are looked for in the registry, to see whether a site is of what it holds.
+_LOOKED_AT = 3
 SHARDS_URL = "./shards/"
 
 
@@ -93,7 +97,7 @@ class Publish:
         if plain is None:
             return None
         said = read_info(plain, packed=False).get("base_url")
-        base_url = self._base_url(subdir, said)
+        base_url = self._base_url(subdir, said, _sample(plain, subdir))
         _write(plain, folder, subdir, base_url)
         if not isinstance(self._site, Folder):
             plain.unlink()
@@ -103,21 +107,47 @@ class Publish:
             return _Index(subdir, files, frozenset(), "")
         info, hashes = shards.unpack_index(data)
         if (info["base_url"] or None) != said:
-            base_url = self._base_url(subdir, info["base_url"])
+            base_url = self._base_url(subdir, info["base_url"], ())
         path = folder / shards.INDEX_NAME
         path.write_bytes(shards.pack_index(subdir, base_url, hashes, SHARDS_URL))
         at = resolve(subdir, info["shards_base_url"])
         return _Index(subdir, files | {path.name: path}, frozenset(hashes.values()), at)
 
-    def _base_url(self, subdir: str, said: object) -> str | None:
-        """Beside the index, where that is this registry; else wherever the site says."""
+    def _base_url(self, subdir: str, said: object, sample: Sequence[str]) -> str | None:
+        """Beside the index, where that is this registry; else wherever the site says.
+
+        ``sample`` are some of its files, by which a site that says nothing is judged.
+        """
         if not isinstance(said, str) or "://" not in said:
-            return None
+            return self._beside(subdir, said if isinstance(said, str) else "", sample)
         ours = self._job.registry.address.client_url(self._job.channel, subdir)
         if ours is not None and said.rstrip("/") == ours.rstrip("/"):
             return None
         self.outcome.note(f"{subdir}: packages stay where the site says they are, at {said}")
         return said
+
+    def _beside(self, subdir: str, said: str, sample: Sequence[str]) -> str | None:
+        """Where packages are that are said to be beside the index: there, or in the registry."""
+        if not sample or any(self._is_here(subdir, file_name) for file_name in sample):
+            return None
+        if isinstance(self._site, Folder):
+            self.outcome.note(
+                f"{subdir}: the registry doesn't have {sample[0]}; clients will look for it there"
+            )
+            return None
+        place = self._site.address_of(resolve(subdir, said).rstrip("/"))
+        self.outcome.note(f"{subdir}: packages stay beside the site, at {place}/")
+        return f"{place}/"
+
+    def _is_here(self, subdir: str, file_name: str) -> bool:
+        place = place_of(subdir, file_name)
+        address, channel = self._job.registry.address, self._job.channel
+        repository = address.repository(channel, subdir, place.repository)
+        try:
+            raw = self._job.registry.manifest(repository, place.tag)
+        except (NotFoundError, DeniedError, ContentError):
+            return False
+        return manifest.has_archive(raw, file_name)
 
     def _publish(self, crew: Crew, index: _Index) -> None:
         """The shards, then the index that names them."""
@@ -253,6 +283,14 @@ def _write(plain: Path, folder: Path, subdir: str, base_url: str | None) -> None
         else:
             sections = {section: _checked(lines.section(section)) for section in repodata.SECTIONS}
         repodata.write_repodata(folder, subdir, base_url, sections)
+
+
+def _sample(plain: Path, subdir: str) -> list[str]:
+    """Some of the files that an index lists."""
+    records = read_records(plain, subdir, packed=False)
+    with closing(records):
+        names = (name for _, name, _ in records if is_path(name) and name.count("-") > 1)
+        return list(islice(names, _LOOKED_AT))
 
 
 def _foreign(plain: Path, subdir: str) -> dict[str, list[tuple[str, bytes]]]:

@@ -15,7 +15,14 @@ from indexer.channel.artifact import Place, check_name, place_of_identity
 from indexer.channel.index_json import SUBDIR, identity_of
 from indexer.channel.record import section_of
 from indexer.channel.selection import KNOWN_SUBDIRS, wanted
-from indexer.errors import ConfigError, ContentError, NotFoundError, RegistryError, printable
+from indexer.errors import (
+    ConfigError,
+    ContentError,
+    NotFoundError,
+    RefusedError,
+    RegistryError,
+    printable,
+)
 from indexer.parallel import in_order
 from indexer.published import (
     Folder,
@@ -122,6 +129,8 @@ class Upstream:
         self._target = target
         self._transport = transport
         self._registries: dict[str, Registry] = {}
+        # Why a subdir that seems not to be there may be there after all.
+        self.refusal = ""
 
     @property
     def location(self) -> str:
@@ -138,19 +147,25 @@ class Upstream:
         Of a sharded index only the shards of names among ``globs`` are read. Raises
         RegistryError where no form can be read.
         """
-        problems = []
+        problems: list[str] = []
+        refused = 0
         for form in _FORMS:
             told: list[tuple[str, str]] = []
             try:
                 read = self._shards if form == shards.INDEX_NAME else self._records
                 found = read(subdir, form, globs, lambda *what, told=told: told.append(what))
-            except ContentError as error:
+            except (ContentError, RefusedError) as error:
                 problems.append(f"{subdir}/{form}: {error}")
+                refused += isinstance(error, RefusedError)
                 continue
             if found is not None:
                 for what, reason in told:
                     complain(what, reason)
                 return Listed(found, form, tuple(problems))
+        if refused == len(_FORMS):
+            # As some hosts answer for what isn't there.
+            self.refusal = problems[0]
+            return None
         if problems:
             raise RegistryError(f"{self.location} can't be read. {'; '.join(problems)}")
         return None

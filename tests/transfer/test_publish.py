@@ -231,8 +231,15 @@ def test_a_site_may_be_at_an_address(rig: Rig, site: Path, subdirs: list[str]) -
         publish(rig, host.http, address, subdirs=subdirs)
         rig.fake.clear_requests()
         assert publish(rig, host.http, subdirs=subdirs).moved.count == 0
-    assert {name for name, _ in layout_layers(address)} == set(expected)
-    assert dict(layout_layers(address)) == expected
+        # That registry has none of the packages: they stay where the site has them.
+        elsewhere = dict(layout_layers(address))
+        assert elsewhere.keys() == expected.keys()
+        assert json.loads(elsewhere[PLAIN])["info"]["base_url"] == f"{host.http}/noarch/"
+
+
+def test_a_folder_whose_packages_are_not_in_the_registry_is_noted(rig: Rig, site: Path) -> None:
+    outcome = publish(rig, site, f"ocidir://{rig.root / 'layouts'}", subdirs=["noarch"])
+    assert any("the registry doesn't have" in note for note in outcome.notes)
 
 
 def layout_layers(address: str) -> Iterator[tuple[str, bytes]]:
