@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import tempfile
 from collections.abc import Callable, Iterator, Mapping
+from contextlib import suppress
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
@@ -14,9 +15,11 @@ import orjson
 from indexer.channel import codec, manifest
 from indexer.channel.artifact import (
     ARCHIVE_TYPES,
+    Place,
     archive_layers,
     check_name,
     index_json_layer,
+    place_of,
 )
 from indexer.channel.index_json import MAX_BYTES, Identity, parse_identity
 from indexer.channel.record import CONDA
@@ -169,6 +172,20 @@ class PackageBuild:
             self.package.registry.download(self.package.repository, layers[0], file)
             file.seek(0)
             yield from read_info(file)
+
+
+def archives_at(registry: Registry, channel: str, place: Place) -> Mapping[str, Descriptor]:
+    """The archives of a tag by file name, as far as they are what it says they are.
+
+    Raises ContentError or NotFoundError where they aren't.
+    """
+    for name in codec.possible_names(place.repository):
+        found = Package(registry, channel, place.subdir, name).build(place.tag)
+        with suppress(ContentError):
+            archives = found.archives()
+            if all(place_of(place.subdir, title) == place for title in archives):
+                return archives
+    raise ContentError(f"{place.subdir}/{place.repository}:{place.tag} holds something else")
 
 
 def _split(text: str) -> tuple[str, str]:

@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
+from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 
 from indexer.channel import codec
-from indexer.channel.artifact import Place
+from indexer.channel.artifact import Fault, Place
 from indexer.channel.newest import newest
 from indexer.channel.policy import Policy
 from indexer.channel.record import Record, section_of
@@ -23,20 +24,31 @@ from indexer.render import repodata
 from indexer.transfer.files import fetch_into
 from indexer.transfer.job import Job
 from indexer.transfer.outcome import Crew, Failure, Item, Outcome, metered
+from indexer.transfer.package import archives_at
 
 _LOCK = ".cf-index.lock"
 
 
 @dataclass(frozen=True, slots=True)
 class _Wanted:
-    """An archive that the registry has, and what an index says of it."""
+    """An archive that the registry has; ``record`` is what an index says of it, if one may."""
 
     place: Place
-    record: Record
+    file_name: str
+    sha256: str
     size: int
+    record: Record | None = None
 
     def __str__(self) -> str:
-        return f"{self.place.subdir}/{self.record.file_name}"
+        return f"{self.place.subdir}/{self.file_name}"
+
+
+@dataclass(frozen=True, slots=True)
+class _Looked:
+    """What a tag led to: archives, and what is wrong with others."""
+
+    items: tuple[_Wanted, ...]
+    faults: tuple[Fault, ...]
 
 
 class Pull:
@@ -95,22 +107,38 @@ class Pull:
         self._job.progress.begin("Reading the registry", len(chosen))
         found: list[_Wanted] = []
         places = self._places(crew, chosen)
-        for place, outcome in crew.each(
-            places, lambda place: self._fetcher.fetch(place, ()), lambda place: [_name(place)]
-        ):
-            for fault in outcome.reading.faults:
+        for place, looked in crew.each(places, self._look, lambda place: [_name(place)]):
+            is_fit = all(item.record is not None for item in looked.items)
+            for fault in looked.faults:
                 what = f"{place.subdir}/{fault.file_name}" if fault.file_name else _name(place)
-                self.outcome.fail(Failure(what, fault.reason))
-            found += [
-                _Wanted(place, record, int(record.fields()["size"]))
-                for record in outcome.reading.records
-                if wanted(record.name, self._job.globs)
-            ]
+                if is_fit or self._latest:
+                    self.outcome.fail(Failure(what, fault.reason))
+                else:
+                    self.outcome.note(f"{what} is not in repodata.json: {fault.reason}")
+            found += looked.items
         self._job.progress.end()
         if not self._latest:
             return found
-        best = {id(record) for record in newest(item.record for item in found)}
+        best = {id(r) for r in newest(item.record for item in found if item.record is not None)}
         return [item for item in found if id(item.record) in best]
+
+    def _look(self, place: Place) -> _Looked:
+        """What a tag holds. What no index may have is an archive all the same."""
+        reading = self._fetcher.fetch(place, ()).reading
+        items = [
+            _Wanted(place, r.file_name, r.sha256, int(r.fields()["size"]), r)
+            for r in reading.records
+            if wanted(r.name, self._job.globs)
+        ]
+        if reading.faults and not reading.records:
+            with suppress(ContentError, NotFoundError):
+                items = [
+                    _Wanted(place, title, layer.digest.hex, layer.size)
+                    for title, layer in archives_at(
+                        self._job.registry, self._job.channel, place
+                    ).items()
+                ]
+        return _Looked(tuple(items), reading.faults)
 
     def _places(self, crew: Crew, chosen: Iterable[tuple[str, str]]) -> Iterator[Place]:
         for (subdir, name), tags in crew.each(chosen, self._tags, lambda item: ["/".join(item)]):
@@ -146,7 +174,7 @@ class Pull:
 
     def _is_there(self, item: _Wanted) -> bool:
         path = self._path(item)
-        return size_of(path) == item.size and has_sha256(path, item.record.sha256)
+        return size_of(path) == item.size and has_sha256(path, item.sha256)
 
     def _fetch(self, crew: Crew, lacking: Sequence[_Wanted]) -> set[_Wanted]:
         """Fetch them; gives those that could be."""
@@ -163,7 +191,7 @@ class Pull:
 
     def _fetch_one(self, item: _Wanted) -> None:
         repository = self._fetcher.full_name(item.place.subdir, item.place.repository)
-        blob = Descriptor("", Digest(item.record.sha256), item.size)
+        blob = Descriptor("", Digest(item.sha256), item.size)
         fetch_into(
             self._job.registry, repository, blob, self._path(item), metered(self._job.progress)
         )
@@ -179,7 +207,8 @@ class Pull:
         for item in found:
             if self._path(item) not in unsure and size_of(self._path(item)) == item.size:
                 records = by_subdir.setdefault(item.place.subdir, {})
-                records[item.record.file_name] = item.record.body
+                if item.record is not None:
+                    records[item.file_name] = item.record.body
         for subdir, records in sorted(by_subdir.items()):
             folder = self._output / subdir
             _make(folder)
@@ -206,13 +235,12 @@ class Pull:
         }
 
     def _path(self, item: _Wanted) -> Path:
-        return self._output / item.place.subdir / item.record.file_name
+        return self._output / item.place.subdir / item.file_name
 
     def _item(self, item: _Wanted) -> Item:
         repository = self._fetcher.full_name(item.place.subdir, item.place.repository)
         reference = self._job.registry.address.reference(repository, item.place.tag)
-        record = item.record
-        return Item(item.place.subdir, record.file_name, record.sha256, item.size, reference)
+        return Item(item.place.subdir, item.file_name, item.sha256, item.size, reference)
 
 
 def replace_index(folder: Path, subdir: str, records: Mapping[str, bytes]) -> None:

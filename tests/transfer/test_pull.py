@@ -388,3 +388,15 @@ def test_a_folder_registry_is_pulled_too(rig: Rig, tmp_path: Path) -> None:
     mirror(rig, origin.write().root, address=address)
     pull(rig, address=address)
     assert_sound(out(rig), *ALL)
+
+
+def test_what_no_index_may_have_is_pulled_and_left_out_of_it(rig: Rig) -> None:
+    odd = build("odd", depends=["a b c d e f"])
+    rig.push(ALPHA)
+    rig.push(odd)
+    outcome = pull(rig)
+    assert outcome.failed == 0
+    assert any("odd-1.0-0.conda" in note and "not in" in note for note in outcome.notes)
+    assert path_of(rig, odd).read_bytes() == odd.data
+    assert odd.file_name not in records_in(out(rig), "noarch")
+    assert pull(rig).moved.count == 0
