@@ -241,7 +241,7 @@ def _fetch_address(transport: Transport, address: str, limit: int) -> bytes | No
 
 def _download(transport: Transport, address: str, file: IO[bytes], limit: int) -> None:
     answer = transport.retry(
-        f"GET {address}", lambda: transport.once("GET", address, limit=limit, sink=file)
+        "GET", address, lambda: transport.once("GET", address, limit=limit, sink=file)
     )
     if answer.status in {404, 410}:
         raise NotFoundError(f"{address} answered {answer.status}.")
