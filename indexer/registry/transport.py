@@ -16,7 +16,7 @@ from typing import IO, TypeVar
 
 import requests
 
-from indexer.errors import RegistryError
+from indexer.errors import RegistryError, UnansweredError
 from indexer.registry.content import Content
 from indexer.registry.exchange import BROKEN, Answer, Clock, Exchange, Question, innermost
 from indexer.registry.urls import origin_of, shown
@@ -89,7 +89,7 @@ class Transport:
 
         With a ``sink`` a body that comes with 200 goes there, from its start, and not into
         the answer. Redirects are followed; Authorization goes along only within one origin.
-        Raises RegistryError when no answer, or only 429 and 5xx, came within the retry
+        Raises UnansweredError when no answer, or only 429 and 5xx, came within the retry
         time, and ContentError for a body longer than ``limit``.
         """
         question = Question(method, url, dict(headers or {}), limit, sink, body=body)
@@ -116,15 +116,15 @@ class Transport:
     def retry(self, method: str, url: str, action: Callable[[], T], *, tries: int = 1) -> T:
         """Do what may fail in passing until it doesn't: for the retry time, and some ``tries``.
 
-        It keeps the pauses of the server of ``url``. Raises RegistryError, naming both, when the
-        time is over or the transport closed.
+        It keeps the pauses of the server of ``url``. Raises UnansweredError, naming both, when
+        the time is over or the transport closed.
         """
         what, origin = f"{method} {shown(url)}", _origin(url)
         start, attempt = self._clock.now(), 0
         while True:
             self._wait_for_pause(origin)
             if self._stopped.is_set():
-                raise RegistryError(f"{what}: given up, the run has ended.")
+                raise UnansweredError(f"{what}: given up, the run has ended.")
             delay = min(0.25 * 2**attempt, _LONGEST_PAUSE) * random.uniform(0.5, 1)  # noqa: S311  jitter
             try:
                 return action()
@@ -138,7 +138,7 @@ class Transport:
                 # What takes long by itself would use the time up in one try.
                 over = self._clock.now() + delay - start > self._retry_for
                 if over and (attempt + 1 >= tries or not self._retry_for):
-                    raise RegistryError(
+                    raise UnansweredError(
                         f"{what}: {error}, for {self._retry_for:g} seconds. "
                         "Try again later, or check the address and the network."
                     ) from error
