@@ -200,3 +200,9 @@ def test_a_token_in_an_address_is_not_shown_whatever_goes_wrong(
     assert HIDDEN not in done.output + "".join(bars)
     # That of publish is about what it pushes, and names no address.
     assert ("/t/.../ch/" in "".join(bars)) == (command[0] == "mirror")
+
+
+@pytest.mark.parametrize("command", ["mirror", "publish"])
+def test_nobody_is_promised_subdirs_that_an_address_does_not_tell(command: str) -> None:
+    told = " ".join(CliRunner().invoke(main, [command, "--help"]).stdout.split())
+    assert "[default: all of a folder; at an address all that are known]" in told
