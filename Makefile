@@ -55,6 +55,7 @@ wheel: .venv/.build
 	cf-index --version
 	python -m demo.run
 	python -c 'import indexer, sys; sys.exit(not indexer.__file__.startswith(sys.prefix))'
+	python -c 'from importlib.resources import files; files("indexer").joinpath("py.typed").read_bytes()'
 	echo "The wheel works."
 
 clean:

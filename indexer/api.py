@@ -13,17 +13,20 @@ registry, ContentError for content that isn't what it says it is, ConfigError fo
 from __future__ import annotations
 
 import contextlib
+import threading
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from pathlib import Path
 
+from indexer.channel.policy import DEFAULT_POLICY
 from indexer.config import read_channel
 from indexer.errors import (
     CfIndexError,
     ConfigError,
     ContentError,
     DeniedError,
+    LoginError,
     NotFoundError,
     RegistryError,
 )
@@ -42,6 +45,7 @@ __all__ = [
     "DeniedError",
     "Failure",
     "Item",
+    "LoginError",
     "NotFoundError",
     "Outcome",
     "Package",
@@ -57,8 +61,10 @@ class Channel:
 
     registry: Registry
     name: str
-    _transport: Transport
+    _status_key: str
     _jobs: int
+    _retry_for: float
+    _over: threading.Event
 
     def package(self, name: str, subdir: str = "noarch") -> Package:
         """A package of one subdir, by conda's name for it. Asks nothing of the registry yet."""
@@ -74,21 +80,26 @@ class Channel:
     ) -> Outcome:
         """Push archives, and folders in the shape of a channel, as ``cf-index push`` does.
 
-        What is there already isn't sent again, unless ``again``. Give ``open_channel`` the
-        argument ``writing=True``. The outcome names what was pushed, and what couldn't be, with
-        its reason. Raises ConfigError for paths without archives, RegistryError where the
-        registry doesn't answer.
+        What is there already isn't sent again, unless ``again``. The outcome names what was
+        pushed, and what couldn't be, with its reason. Raises ConfigError for paths without
+        archives and after the ``with`` block, LoginError where the registry wants credentials,
+        and RegistryError where it doesn't answer.
         """
-        job = Job(
-            registry=self.registry,
-            channel=self.name,
-            now=datetime.now(UTC),
-            dry_run=dry_run,
-            jobs=self._jobs,
-            progress=progress,
-            abort=self._transport.close,
-        )
-        return Push(job, again=again).run([Path(path) for path in paths])
+        if self._over.is_set():
+            raise ConfigError("The channel is closed: push within the block of open_channel.")
+        # Of its own: a push that fails ends all that is under way on its transport.
+        with contextlib.closing(Transport(jobs=self._jobs, retry_for=self._retry_for)) as transport:
+            job = Job(
+                registry=open_registry(self.registry.address, transport, writing=True),
+                channel=self.name,
+                now=datetime.now(UTC),
+                status_key=self._status_key,
+                dry_run=dry_run,
+                jobs=self._jobs,
+                progress=progress,
+                abort=transport.close,
+            )
+            return Push(job, again=again).run([Path(path) for path in paths])
 
 
 @contextlib.contextmanager
@@ -96,21 +107,24 @@ def open_channel(
     registry: str,
     channel: str,
     *,
-    writing: bool = False,
+    status_key: str = DEFAULT_POLICY.key,
     jobs: int = 16,
     retry_for: float = 60.0,
 ) -> Iterator[Channel]:
     """Open a channel for the length of a ``with`` block; asks nothing of the registry yet.
 
     ``registry`` is ``oci://host/namespace``, ``oci+http://host:port/namespace`` or
-    ``ocidir://path``; credentials are those of ORAS_USER and ORAS_PASS, or of docker. ``jobs``
-    is how many requests may be under way at once, ``retry_for`` how many seconds a failing one
-    is tried. Raises ConfigError for an address or a name that can't be one.
+    ``ocidir://path``; credentials are those of ORAS_USER and ORAS_PASS, or of docker.
+    ``status_key`` is the annotation that new content loses, ``jobs`` how many requests may be
+    under way at once, ``retry_for`` how many seconds a failing one is tried. Raises
+    ConfigError for an address or a name that can't be one.
     """
     address = RegistryAddress.parse(registry)
     name = read_channel(channel)
-    transport = Transport(jobs=jobs, retry_for=retry_for)
-    try:
-        yield Channel(open_registry(address, transport, writing=writing), name, transport, jobs)
-    finally:
-        transport.close()
+    over = threading.Event()
+    with contextlib.closing(Transport(jobs=jobs, retry_for=retry_for)) as transport:
+        try:
+            reader = open_registry(address, transport)
+            yield Channel(reader, name, status_key, jobs, retry_for, over)
+        finally:
+            over.set()

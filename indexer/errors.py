@@ -32,6 +32,10 @@ class RegistryError(CfIndexError):
     exit_code = 3
 
 
+class UnansweredError(RegistryError):
+    """Nobody answered within the retry time, or the run has ended: it is about no one artifact."""
+
+
 class NotFoundError(RegistryError):
     """The registry says that the repository, manifest or blob isn't there."""
 

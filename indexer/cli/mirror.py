@@ -30,7 +30,10 @@ from indexer.transfer.upstream import open_upstream
     ),
     options.registry,
     options.channel,
-    options.subdir("Copy this subdir; repeatable.  [default: all that the channel has]"),
+    options.subdir(
+        "Copy this subdir; repeatable.  "
+        "[default: all of a folder; at an address all that are known]"
+    ),
     options.package("Copy packages of these names only; repeatable."),
     click.option("--prune", is_flag=True, help="Take out of the registry what upstream removed."),
     click.option(

@@ -19,7 +19,10 @@ from indexer.transfer.publish import Publish
     options.config_file,
     options.registry,
     options.channel,
-    options.subdir("Publish this subdir; repeatable.  [default: all that the site has]"),
+    options.subdir(
+        "Publish this subdir; repeatable.  "
+        "[default: all of a folder; at an address all that are known]"
+    ),
     click.option("--all", "again", is_flag=True, help="Push every shard again, there or not."),
     options.dry_run("Say what would be pushed, and push nothing."),
     options.jobs,

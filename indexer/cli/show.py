@@ -3,8 +3,6 @@
 from __future__ import annotations
 
 import sys
-from collections.abc import Iterator
-from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
@@ -15,10 +13,9 @@ from indexer.channel.index_json import SUBDIR
 from indexer.channel.selection import KNOWN_SUBDIRS
 from indexer.cli import options
 from indexer.cli.display import show_text
-from indexer.errors import ConfigError, DeniedError, NotFoundError
-from indexer.registry import Registry
+from indexer.errors import ConfigError, NotFoundError
 from indexer.transfer.outcome import metered
-from indexer.transfer.package import Package, PackageBuild
+from indexer.transfer.package import Package, PackageBuild, builds_of, tags_of
 
 
 @click.command(short_help="Look at one package in the registry.")
@@ -76,13 +73,18 @@ def show(
     subdir, bare, tag = _parse(name)
     if any(chosen) and tag is None:
         raise ConfigError(f"Which build of {bare}? Say {bare}:TAG; without TAG its tags are shown.")
-    subdirs = (subdir,) if subdir else config.subdirs or KNOWN_SUBDIRS
+    subdirs = (subdir,) if subdir else config.subdirs
+    where = ", ".join(subdirs) or "any known subdir"
     with options.session(config, writing=False) as session:
-        packages = [Package(session.registry, config.channel, item, bare) for item in subdirs]
+        packages = [
+            Package(session.registry, config.channel, item, bare)
+            for item in subdirs or KNOWN_SUBDIRS
+        ]
         if tag is None:
-            _show_tags(session.registry, bare, packages)
+            _show_tags(session, bare, packages, where)
             return
-        build = _find(bare, tag, packages)
+        builds = builds_of(packages, tag, session.transport.close)
+        build = _only(bare, tag, builds, where)
         if save is not None:
             size = next((layer.size for layer in build.archives().values()), None)
             session.bars.begin(f"Saving {build}", size, "bytes")
@@ -111,38 +113,21 @@ def _parse(text: str) -> tuple[str | None, str, str | None]:
     return subdir or None, name, tag or None
 
 
-def _show_tags(registry: Registry, name: str, packages: list[Package]) -> None:
-    found = False
-    for package in packages:
-        # What isn't there is refused by some.
-        with suppress(NotFoundError, DeniedError):
-            tags = package.tags()
-            found = found or bool(tags)
-            show_text("".join(f"{package.subdir}/{name}:{tag}\n" for tag in tags).encode())
+def _show_tags(session: options.Session, name: str, packages: list[Package], where: str) -> None:
+    found = tags_of(packages, session.transport.close)
     if not found:
-        raise NotFoundError(f"{registry.address} has no package {name} in {_listed(packages)}.")
+        raise NotFoundError(f"{session.registry.address} has no package {name} in {where}.")
+    for package, tags in found:
+        show_text("".join(f"{package.subdir}/{name}:{tag}\n" for tag in tags).encode())
 
 
-def _find(name: str, tag: str, packages: list[Package]) -> PackageBuild:
-    builds = list(_builds(tag, packages))
+def _only(name: str, tag: str, builds: list[PackageBuild], where: str) -> PackageBuild:
     if not builds:
-        raise NotFoundError(f"There is no {name}:{tag} in {_listed(packages)}.")
+        raise NotFoundError(f"There is no {name}:{tag} in {where}.")
     if len(builds) > 1:
-        raise ConfigError(
-            f"{name}:{tag} is in {_listed([build.package for build in builds])}: say which, as "
-            f"SUBDIR/{name}:{tag}."
-        )
+        several = ", ".join(build.package.subdir for build in builds)
+        raise ConfigError(f"{name}:{tag} is in {several}: say which, as SUBDIR/{name}:{tag}.")
     return builds[0]
-
-
-def _builds(tag: str, packages: list[Package]) -> Iterator[PackageBuild]:
-    for package in packages:
-        with suppress(NotFoundError, DeniedError):
-            yield package.build(tag)
-
-
-def _listed(packages: list[Package]) -> str:
-    return ", ".join(package.subdir for package in packages)
 
 
 def _show_build(build: PackageBuild) -> None:

@@ -21,6 +21,7 @@ from indexer.errors import (
     printable,
 )
 from indexer.registry.transport import Transport
+from indexer.registry.urls import shown
 
 MAX_FILE = 4 * 1024**3
 _PATH = re.compile(r"[A-Za-z0-9._+!-][A-Za-z0-9._+!-]*(?:/[A-Za-z0-9._+!-]+)*")
@@ -90,7 +91,7 @@ class Folder:
     def fetch_address(self, address: str, limit: int) -> bytes | None:
         """What is at an address outside."""
         if self._transport is None:
-            raise ContentError(f"{address} is outside of the channel")
+            raise ContentError(f"{shown(address)} is outside of the channel")
         return _fetch_address(self._transport, address, limit)
 
     def address_of(self, path: str) -> str:
@@ -100,7 +101,7 @@ class Folder:
     def download(self, address: str, file: IO[bytes], limit: int) -> None:
         """What is at an address outside, into a file."""
         if self._transport is None:
-            raise ContentError(f"{address} is outside of the channel")
+            raise ContentError(f"{shown(address)} is outside of the channel")
         _download(self._transport, address, file, limit)
 
     def fetch(self, path: str, limit: int = MAX_FILE) -> Path | None:
@@ -121,7 +122,8 @@ class Website:
     """A channel at an http(s) address; what is fetched lies in a scratch folder."""
 
     def __init__(self, address: str, transport: Transport, scratch: Path) -> None:
-        self.location = address.rstrip("/") + "/"
+        self._address = address.rstrip("/") + "/"
+        self.location = shown(self._address)
         self._transport = transport
         self._scratch = scratch
 
@@ -135,7 +137,7 @@ class Website:
 
     def address_of(self, path: str) -> str:
         """The path's address."""
-        return urljoin(self.location, quote(_checked(path)))
+        return urljoin(self._address, quote(_checked(path)))
 
     def download(self, address: str, file: IO[bytes], limit: int) -> None:
         """What is at an address into a file."""
@@ -162,7 +164,7 @@ def open_published(location: str, transport: Transport) -> Iterator[Published]:
             yield Website(location, transport, Path(scratch))
         return
     if "://" in location:
-        raise ConfigError(f"{location!r} is neither a folder nor an http(s) address.")
+        raise ConfigError(f"{shown(location)!r} is neither a folder nor an http(s) address.")
     yield Folder(Path(location), transport)
 
 
@@ -177,14 +179,18 @@ def check_address(address: str) -> None:
         parts = urlsplit(address)
         host, _ = parts.hostname, parts.port
     except ValueError as error:
-        raise ConfigError(f"{printable(address, 200)!r} is not an address: {error}.") from error
+        raise ConfigError(
+            f"{printable(shown(address), 200)!r} is not an address: {error}."
+        ) from error
     if "@" in parts.netloc:
         raise ConfigError(
             f"The address of {host} holds a user or password, which would be printed. A published "
             "channel that needs them can't be read."
         )
     if not host:
-        raise ConfigError(f"{printable(address, 200)!r} is not an address: it names no host.")
+        raise ConfigError(
+            f"{printable(shown(address), 200)!r} is not an address: it names no host."
+        )
 
 
 def resolve(subdir: str, base: str) -> str:
@@ -241,18 +247,18 @@ def _fetch_address(transport: Transport, address: str, limit: int) -> bytes | No
 
 def _download(transport: Transport, address: str, file: IO[bytes], limit: int) -> None:
     answer = transport.retry(
-        f"GET {address}", lambda: transport.once("GET", address, limit=limit, sink=file)
+        "GET", address, lambda: transport.once("GET", address, limit=limit, sink=file)
     )
     if answer.status in {404, 410}:
-        raise NotFoundError(f"{address} answered {answer.status}.")
+        raise NotFoundError(f"{shown(address)} answered {answer.status}.")
     if answer.status not in {200, 206}:
-        raise RefusedError(f"{address} answered {answer.status}.")
+        raise RefusedError(f"{shown(address)} answered {answer.status}.")
 
 
 def _check_absent(status: int, url: str) -> None:
     """Raise RegistryError for a refusal that doesn't say that there is nothing."""
     if status not in {404, 410}:
-        raise RefusedError(f"{url} answered {status}; the published channel can't be read.")
+        raise RefusedError(f"{shown(url)} answered {status}; the published channel can't be read.")
 
 
 def _checked(path: str) -> str:

@@ -14,7 +14,7 @@ import requests
 import urllib3.exceptions
 
 import indexer
-from indexer.errors import ConfigError, ContentError, RegistryError
+from indexer.errors import ConfigError, ContentError, RegistryError, UnansweredError
 from indexer.registry.content import Content
 from indexer.registry.urls import origin_of, redirect_target, shown
 from indexer.registry.watch import Watch, WatchedAdapter
@@ -180,7 +180,8 @@ class Exchange:
         except BROKEN as error:
             if not _is_about_certificates(error):
                 raise
-            raise RegistryError(
+            # About all of the server, and from nobody who may be believed.
+            raise UnansweredError(
                 f"{shown(url)}: the certificate was not accepted ({innermost(error)}). Name your "
                 "own CA by SSL_CERT_FILE, or use oci+http:// for a registry without TLS."
             ) from error

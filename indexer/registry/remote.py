@@ -125,7 +125,7 @@ class RemoteRegistry:
         """Ask for it by HEAD; mount it; or send it by POST and PUT."""
         url = self._url(repository, f"blobs/{content.digest}")
         return self._transport.retry(
-            f"PUT {url}", lambda: self._put_blob(repository, content, mount_from), tries=_TRIES
+            "PUT", url, lambda: self._put_blob(repository, content, mount_from), tries=_TRIES
         )
 
     def put_manifest(
@@ -188,7 +188,8 @@ class RemoteRegistry:
             scope, size = self._scope(repository), descriptor.size
             # Each try with a token of its own: a large blob outlives several.
             answer = self._transport.retry(
-                f"GET {url}",
+                "GET",
+                url,
                 lambda: self._ask("GET", "blobs", url, scope, {}, size, sink=file, once=True),
             )
             if answer.status != 206:
@@ -212,7 +213,7 @@ class RemoteRegistry:
         if answer.status in {404, 416}:
             # Another server of the same registry, which doesn't know of the POST; or one that
             # kept a part of an upload that broke off.
-            raise PassingError(f"answered {answer.status} to an upload", answered=True)
+            raise PassingError(f"answered {answer.status} to an upload")
         if answer.status not in {200, 201, 204}:
             self._refuse(answer)
         return "sent"

@@ -1,4 +1,4 @@
-"""One polite HTTP client: retries within a minute, and a pause shared by all workers.
+"""One polite HTTP client: retries within a minute, and pauses that all workers keep.
 
 Measured of registries (see docs/decisions/0003-http.md): ``Retry-After: 1.16676ms`` is a
 real header, and urllib3's own retries raise an error on it; so retrying is done here.
@@ -16,12 +16,13 @@ from typing import IO, TypeVar
 
 import requests
 
-from indexer.errors import RegistryError
+from indexer.errors import RegistryError, UnansweredError
 from indexer.registry.content import Content
 from indexer.registry.exchange import BROKEN, Answer, Clock, Exchange, Question, innermost
-from indexer.registry.urls import shown
+from indexer.registry.urls import origin_of, shown
 
 T = TypeVar("T")
+_Origin = tuple[str, str, int | None]
 
 RETRY_FOR = 60.0
 _LONGEST_PAUSE = 30.0
@@ -37,20 +38,20 @@ _SECONDS = re.compile(r"(\d{1,9}(?:\.\d{1,9})?)(ms|s|m|)")
 class PassingError(RegistryError):
     """No answer, or one that says "not now": another try may fare better.
 
-    ``asked`` are the seconds that the server asks everybody to wait, where it does;
-    ``answered`` says that it answered at all; ``progress`` that something came of the try.
+    ``limited`` says that the server wants less to be asked of it by anybody, ``asked`` for how
+    many seconds, where it says so; ``progress`` that something came of the try.
     """
 
     def __init__(
         self,
         problem: str,
         *,
-        answered: bool = False,
+        limited: bool = False,
         asked: float | None = None,
         progress: bool = False,
     ) -> None:
         super().__init__(problem)
-        self.answered = answered
+        self.limited = limited
         self.asked = asked
         self.progress = progress
 
@@ -65,7 +66,7 @@ class Transport:
         self._stopped = threading.Event()
         # A wait of the ordinary clock ends when the transport is closed.
         self._clock = clock or Clock(sleep=lambda seconds: _ignore(self._stopped.wait(seconds)))
-        self._pause_until = 0.0
+        self._pauses: dict[_Origin, float] = {}
         self._lock = threading.Lock()
         self._exchange = Exchange(jobs=jobs, clock=self._clock)
 
@@ -88,11 +89,11 @@ class Transport:
 
         With a ``sink`` a body that comes with 200 goes there, from its start, and not into
         the answer. Redirects are followed; Authorization goes along only within one origin.
-        Raises RegistryError when no answer, or only 429 and 5xx, came within the retry
+        Raises UnansweredError when no answer, or only 429 and 5xx, came within the retry
         time, and ContentError for a body longer than ``limit``.
         """
         question = Question(method, url, dict(headers or {}), limit, sink, body=body)
-        return self.retry(f"{method} {shown(url)}", lambda: self._try(question))
+        return self.retry(method, url, lambda: self._try(question))
 
     def once(
         self,
@@ -112,29 +113,32 @@ class Transport:
         question = Question(method, url, dict(headers or {}), limit, sink, sink is not None, body)
         return self._try(question)
 
-    def retry(self, what: str, action: Callable[[], T], *, tries: int = 1) -> T:
+    def retry(self, method: str, url: str, action: Callable[[], T], *, tries: int = 1) -> T:
         """Do what may fail in passing until it doesn't: for the retry time, and some ``tries``.
 
-        Raises RegistryError, naming ``what``, when the time is over or the transport closed.
+        It keeps the pauses of the server of ``url``. Raises UnansweredError, naming both, when
+        the time is over or the transport closed.
         """
+        what, origin = f"{method} {shown(url)}", _origin(url)
         start, attempt = self._clock.now(), 0
         while True:
-            self._wait_for_pause()
+            self._wait_for_pause(origin)
             if self._stopped.is_set():
-                raise RegistryError(f"{what}: given up, the run has ended.")
+                raise UnansweredError(f"{what}: given up, the run has ended.")
             delay = min(0.25 * 2**attempt, _LONGEST_PAUSE) * random.uniform(0.5, 1)  # noqa: S311  jitter
             try:
                 return action()
             except PassingError as error:
-                if error.answered:
-                    delay = max(error.asked or 0, delay)
-                    self._hold_all(delay)
+                delay = max(error.asked or 0, delay)
+                # By itself a 5xx may be about one file alone.
+                if error.limited:
+                    self._hold(origin, delay)
                 if error.progress:
                     start, attempt = self._clock.now(), 0
                 # What takes long by itself would use the time up in one try.
                 over = self._clock.now() + delay - start > self._retry_for
                 if over and (attempt + 1 >= tries or not self._retry_for):
-                    raise RegistryError(
+                    raise UnansweredError(
                         f"{what}: {error}, for {self._retry_for:g} seconds. "
                         "Try again later, or check the address and the network."
                     ) from error
@@ -151,19 +155,32 @@ class Transport:
             raise PassingError(_explain(error), progress=progress) from error
         asked = retry_after(answer.headers.get("Retry-After"))
         if _is_passing(answer.status, asked):
-            raise PassingError(f"answered {answer.status}", answered=True, asked=asked)
+            limited = answer.status == 429 or asked is not None
+            raise PassingError(f"answered {answer.status}", limited=limited, asked=asked)
         if answer.status == 416 and question.resume:
             # The sink held more than there is, and is empty now.
             raise PassingError("answered 416")
         return answer
 
-    def _wait_for_pause(self) -> None:
-        while (left := self._pause_until - self._clock.now()) > 0 and not self._stopped.is_set():
+    def _wait_for_pause(self, origin: _Origin) -> None:
+        while not self._stopped.is_set():
+            left = self._pauses.get(origin, 0.0) - self._clock.now()
+            if left <= 0:
+                return
             self._clock.sleep(left)
 
-    def _hold_all(self, delay: float) -> None:
+    def _hold(self, origin: _Origin, delay: float) -> None:
         with self._lock:
-            self._pause_until = max(self._pause_until, self._clock.now() + delay)
+            until = self._clock.now() + delay
+            self._pauses[origin] = max(self._pauses.get(origin, 0.0), until)
+
+
+def _origin(url: str) -> _Origin:
+    try:
+        return origin_of(url)
+    except ValueError:
+        # No address: whoever asks it is told so.
+        return "", "", None
 
 
 def _ignore(_: object) -> None:

@@ -2,7 +2,11 @@
 
 from __future__ import annotations
 
+import re
 from urllib.parse import urljoin, urlsplit
+
+# Where conda has the token of a channel that isn't everybody's.
+_TOKEN = re.compile(r"(?<=/t/)[^/]+")
 
 
 def origin_of(url: str) -> tuple[str, str, int | None]:
@@ -24,5 +28,5 @@ def redirect_target(source: str, location: str) -> str | None:
 
 
 def shown(url: str) -> str:
-    """The address without its query, which may hold a signature."""
-    return url.partition("?")[0]
+    """The address without its query, which may hold a signature, and without conda's token."""
+    return _TOKEN.sub("...", url.partition("?")[0])

@@ -10,7 +10,7 @@ from pathlib import Path
 
 from indexer.channel import manifest
 from indexer.channel.artifact import Place
-from indexer.errors import ConfigError, ContentError, RegistryError
+from indexer.errors import ConfigError, ContentError, RegistryError, UnansweredError
 from indexer.progress import SILENCE
 from indexer.registry.content import RawManifest
 from indexer.transfer.files import MeteredFile
@@ -204,8 +204,8 @@ class Mirror:
                     files.append(LocalFile(path, hashes, self._upstream.repository_of(entry)))
                 except (ContentError, RegistryError) as error:
                     failures.append(Failure(str(entry), str(error)))
-                    # By itself it says that nobody answered, and whoever counts those must know.
-                    if type(error) is RegistryError:
+                    # Whoever counts those that nobody answers must know.
+                    if isinstance(error, UnansweredError):
                         unanswered = error
             if not files and unanswered is not None:
                 raise unanswered

@@ -8,7 +8,7 @@ from contextlib import closing
 from dataclasses import dataclass, field
 from typing import Generic, TypeVar
 
-from indexer.errors import ContentError, LoginError, RegistryError, printable
+from indexer.errors import ContentError, LoginError, RegistryError, UnansweredError, printable
 from indexer.parallel import in_order
 from indexer.progress import Progress
 
@@ -133,7 +133,7 @@ class Crew:
     ) -> Iterator[tuple[T, R]]:
         """Each item with what became of it, in order; failures go into the outcome by name.
 
-        Raises RegistryError where nobody answers any more, or nobody is let in.
+        Raises UnansweredError where nobody answers any more, LoginError where nobody is let in.
         """
 
         def attempt(item: T) -> tuple[T, R] | _Failed[T]:
@@ -153,12 +153,11 @@ class Crew:
                     continue
                 for name in names(result.item):
                     self.outcome.fail(Failure(name, str(result.error)))
-                # Its subclasses are answers; by itself it says that there was none.
-                in_a_row = in_a_row + 1 if type(result.error) is RegistryError else 0
+                in_a_row = in_a_row + 1 if isinstance(result.error, UnansweredError) else 0
                 if in_a_row >= max(_IN_A_ROW, self.jobs):
                     # Whoever is still trying needn't any more.
                     self.abort()
-                    raise RegistryError(
+                    raise UnansweredError(
                         f"{in_a_row} artifacts in a row got no answer: {result.error}"
                     )
 

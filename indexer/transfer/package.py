@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 import tempfile
-from collections.abc import Callable, Iterator, Mapping
-from contextlib import suppress
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import closing, suppress
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeVar
 
 import orjson
 
@@ -23,14 +23,19 @@ from indexer.channel.artifact import (
 )
 from indexer.channel.index_json import MAX_BYTES, Identity, parse_identity
 from indexer.channel.record import CONDA
-from indexer.errors import ConfigError, ContentError, NotFoundError
+from indexer.errors import ConfigError, ContentError, DeniedError, NotFoundError
 from indexer.files import has_sha256
+from indexer.parallel import in_order
 from indexer.registry import Registry
 from indexer.registry.address import is_repository, is_tag
 from indexer.registry.content import Descriptor, ImageManifest, RawManifest, parse_manifest
 from indexer.transfer.files import fetch_into
 from indexer.transfer.packing import MAX_INFO, read_info
 
+R = TypeVar("R")
+
+# Requests under way at once, where a package is looked for in many subdirs.
+_JOBS = 8
 _MAX_MEMBER = 64 * 1024 * 1024
 
 
@@ -186,6 +191,49 @@ def archives_at(registry: Registry, channel: str, place: Place) -> Mapping[str, 
             if all(place_of(place.subdir, title) == place for title in archives):
                 return archives
     raise ContentError(f"{place.subdir}/{place.repository}:{place.tag} holds something else")
+
+
+def tags_of(
+    packages: Sequence[Package], abort: Callable[[], None] = lambda: None
+) -> list[tuple[Package, list[str]]]:
+    """Those of the packages that are there and have tags, with them.
+
+    Raises DeniedError where there is none, and the registry refused to say so of some: it may be
+    one of those. ``abort`` ends what is under way when something goes wrong.
+    """
+    return _search(packages, lambda package: (package, package.tags()), lambda it: it[1], abort)
+
+
+def builds_of(
+    packages: Sequence[Package], tag: str, abort: Callable[[], None] = lambda: None
+) -> list[PackageBuild]:
+    """The builds of that tag, or ``version-build``, among the packages. Raises as ``tags_of``."""
+    return _search(packages, lambda package: package.build(tag), lambda _: True, abort)
+
+
+def _search(
+    packages: Sequence[Package],
+    look: Callable[[Package], R],
+    counts: Callable[[R], object],
+    abort: Callable[[], None],
+) -> list[R]:
+    def attempt(package: Package) -> R | NotFoundError | DeniedError:
+        try:
+            return look(package)
+        except (NotFoundError, DeniedError) as error:
+            return error
+
+    found: list[R] = []
+    refusals: list[DeniedError] = []
+    with closing(in_order(attempt, packages, jobs=_JOBS, abort=abort)) as results:
+        for result in results:
+            if isinstance(result, DeniedError):
+                refusals.append(result)
+            elif not isinstance(result, NotFoundError) and counts(result):
+                found.append(result)
+    if refusals and not found:
+        raise refusals[0]
+    return found
 
 
 def _split(text: str) -> tuple[str, str]:

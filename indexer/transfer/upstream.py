@@ -36,6 +36,7 @@ from indexer.published import (
 from indexer.published.records import read_info, read_records
 from indexer.registry import Registry, RegistryAddress, Transport, open_registry
 from indexer.registry.content import Descriptor, Digest
+from indexer.registry.urls import shown
 from indexer.render import repodata, shards, zstd
 
 _USUAL = "https://conda.anaconda.org/"
@@ -84,15 +85,15 @@ def location_of(text: str) -> str:
     if text.startswith("file:"):
         parts = urlsplit(text)
         if parts.netloc not in {"", "localhost"}:
-            raise ConfigError(f"{printable(text, 200)!r} names another machine.")
+            raise ConfigError(f"{printable(shown(text), 200)!r} names another machine.")
         return unquote(parts.path)
     if is_address(text) or text.startswith(("/", ".", "~")):
         return str(Path(text).expanduser()) if not is_address(text) else text
     if _NAME.fullmatch(text):
         return _USUAL + text
     raise ConfigError(
-        f"{printable(text, 200)!r} is no channel: write an http(s) or file address, a folder "
-        "(./channel), or a name such as conda-forge."
+        f"{printable(shown(text), 200)!r} is no channel: write an http(s) or file address, a "
+        "folder (./channel), or a name such as conda-forge."
     )
 
 
@@ -247,9 +248,9 @@ class Upstream:
             else read_bytes(self._channel, place, shards.MAX_SHARD)
         )
         if data is None:
-            raise ContentError(f"{place} is missing")
+            raise ContentError(f"{shown(place)} is missing")
         if hashlib.sha256(data).hexdigest() != digest:
-            raise ContentError(f"{place} doesn't have its sha256")
+            raise ContentError(f"{shown(place)} doesn't have its sha256")
         return zstd.decompress(data, shards.MAX_SHARD)
 
     def _records(
@@ -292,7 +293,7 @@ class Upstream:
         if "://" not in base:
             address = self._channel.address_of(base + file_name)
         elif not base.startswith(("https://", "http://", "oci://")):
-            raise ContentError(f"its base_url is {base[:100]!r}")
+            raise ContentError(f"its base_url is {shown(base)[:100]!r}")
         return Entry(place_of_identity(identity, subdir), file_name, sha256, md5, size, address)
 
 

@@ -11,7 +11,7 @@ import pytest
 import requests
 import responses
 
-from indexer.errors import DeniedError, NotFoundError, RegistryError
+from indexer.errors import RegistryError, UnansweredError
 from indexer.registry.content import Descriptor, Digest
 from indexer.registry.exchange import READ_TIMEOUT, Clock
 from indexer.registry.transport import RETRY_FOR, Transport
@@ -52,9 +52,8 @@ def test_a_registry_that_stays_down_ends_the_run_within_a_minute(
     fake: FakeRegistry, transport: Transport, time: VirtualTime, status: int
 ) -> None:
     fake.knobs.faults = [faults.status(status)]
-    with pytest.raises(RegistryError, match=f"answered {status}, for 60 seconds") as caught:
+    with pytest.raises(UnansweredError, match=f"answered {status}, for 60 seconds") as caught:
         remote(fake, transport).tags(REPOSITORY)
-    assert not isinstance(caught.value, NotFoundError | DeniedError)
     assert f"{fake.address}/v2/{REPOSITORY}" in str(caught.value)
     assert RETRY_FOR / 3 < time.passed <= RETRY_FOR
     # Few enough not to keep a registry down.
@@ -99,12 +98,15 @@ def test_a_clear_no_is_not_asked_again(
     fake: FakeRegistry, transport: Transport, time: VirtualTime, status: int
 ) -> None:
     fake.knobs.faults = [faults.status(status)]
-    with pytest.raises(RegistryError, match=f"answered {status}"):
+    with pytest.raises(RegistryError, match=f"answered {status}") as caught:
         remote(fake, transport).tags(REPOSITORY)
+    assert not isinstance(caught.value, UnansweredError)
     assert (time.passed, fake.count("tags")) == (0, 1)
 
 
-def test_a_pause_holds_all_other_requests_too(fake: FakeRegistry, time: VirtualTime) -> None:
+def test_a_pause_holds_all_other_requests_to_the_same_server_too(
+    fake: FakeRegistry, time: VirtualTime
+) -> None:
     asked: list[tuple[str, float]] = []
 
     def is_first(request: faults.Request) -> bool:
@@ -126,6 +128,30 @@ def test_a_pause_holds_all_other_requests_too(fake: FakeRegistry, time: VirtualT
         registry = remote(fake, transport)
         assert registry.tags(REPOSITORY) == []
     assert asked == [(REPOSITORY, 0.0), ("acme/other", 20.0), (REPOSITORY, 40.0)]
+
+
+def test_a_limit_of_one_server_holds_no_other(
+    fake: FakeRegistry, impatient: Transport, time: VirtualTime
+) -> None:
+    fake.add_repository(REPOSITORY)
+    with FakeRegistry() as other:
+        other.knobs.faults = [faults.status(429, headers={"Retry-After": "20"})]
+        with pytest.raises(RegistryError, match="429"):
+            remote(other, impatient).tags(REPOSITORY)
+    assert remote(fake, impatient).tags(REPOSITORY) == []
+    assert time.passed == 0
+
+
+@pytest.mark.parametrize(("status", "waits"), [(429, True), (500, False), (503, False)])
+def test_one_file_that_fails_holds_up_nobody_unless_it_is_a_limit(
+    fake: FakeRegistry, impatient: Transport, time: VirtualTime, status: int, *, waits: bool
+) -> None:
+    fake.add_repository("acme/other")
+    fake.knobs.faults = [faults.status(status, match=faults.is_tags(REPOSITORY))]
+    with pytest.raises(RegistryError, match=str(status)):
+        remote(fake, impatient).tags(REPOSITORY)
+    assert remote(fake, impatient).tags("acme/other") == []
+    assert (time.passed > 0) == waits
 
 
 def test_a_pause_outlasts_the_request_that_was_told_of_it(
@@ -184,3 +210,11 @@ def test_a_listing_that_keeps_breaking_off_is_no_listing(
     with pytest.raises(RegistryError, match="connection failed"):
         remote(fake, transport).tags(REPOSITORY)
     assert time.passed <= RETRY_FOR
+
+
+def test_a_run_that_has_ended_is_told_apart_from_a_no(
+    fake: FakeRegistry, transport: Transport
+) -> None:
+    transport.close()
+    with pytest.raises(UnansweredError, match="the run has ended"):
+        remote(fake, transport).tags(REPOSITORY)

@@ -12,6 +12,7 @@ from indexer.errors import CfIndexError, ContentError
 from indexer.registry.base import Requests
 from indexer.registry.content import Descriptor, Digest
 from indexer.registry.github import container_packages
+from indexer.registry.urls import shown
 from tests.registry.help import REPOSITORY, basic, remote, whole_text
 from tests.support import faults
 
@@ -126,3 +127,15 @@ def test_no_trouble_with_github_prints_the_token(
     with pytest.raises(CfIndexError) as caught:
         list(container_packages(impatient, "acme", SECRET, Requests()))
     assert SECRET not in whole_text(caught.value) + caplog.text
+
+
+@pytest.mark.parametrize(
+    ("address", "text"),
+    [
+        ("https://h/t/x-1/ch/noarch/a.conda?s=1", "https://h/t/.../ch/noarch/a.conda"),
+        ("https://h/conda/t/x-1", "https://h/conda/t/..."),
+        ("https://h/it/x-1/ch", "https://h/it/x-1/ch"),
+    ],
+)
+def test_no_token_in_an_address_is_repeated(address: str, text: str) -> None:
+    assert shown(address) == text

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from indexer.errors import ConfigError, RegistryError
+from indexer.errors import ConfigError, RegistryError, UnansweredError
 from indexer.registry.address import RegistryAddress
 from indexer.registry.remote import RemoteRegistry
 from indexer.registry.transport import Transport
@@ -91,7 +91,7 @@ def tags(address: RegistryAddress, time: VirtualTime) -> list[str]:
 def test_a_stranger_s_certificate_is_refused_at_once_with_what_to_do(
     tls: Tls, time: VirtualTime
 ) -> None:
-    with serving(tls) as (_, address), pytest.raises(RegistryError) as caught:
+    with serving(tls) as (_, address), pytest.raises(UnansweredError) as caught:
         tags(address, time)
     assert "certificate was not accepted" in str(caught.value)
     assert "SSL_CERT_FILE" in str(caught.value)

@@ -10,7 +10,7 @@ from contextlib import closing, suppress
 
 import pytest
 
-from indexer.errors import RegistryError
+from indexer.errors import RegistryError, UnansweredError
 from indexer.registry import exchange as exchange_module
 from indexer.registry import watch as watch_module
 from indexer.registry.transport import Transport
@@ -95,4 +95,4 @@ def test_whoever_waits_for_an_answer_is_freed_when_the_run_ends(dripping: Drippi
     for worker in workers:
         worker.join(LONG)
     assert time.monotonic() - start < LONG
-    assert [type(outcome) for outcome in outcomes] == [RegistryError] * 3
+    assert [type(outcome) for outcome in outcomes] == [UnansweredError] * 3

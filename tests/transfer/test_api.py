@@ -8,12 +8,14 @@ from pathlib import Path
 import pytest
 
 import indexer.api
+from demo.layers import package_manifest
 from demo.packages import build
 from indexer.api import (
     CfIndexError,
     ConfigError,
     ContentError,
     DeniedError,
+    LoginError,
     NotFoundError,
     RegistryError,
     open_channel,
@@ -69,7 +71,7 @@ def test_a_package_is_pushed_once_and_never_born_validated(
 ) -> None:
     path = tmp_path / ZLIB.file_name
     path.write_bytes(ZLIB.data)
-    with open_channel(url, CHANNEL, writing=True) as channel:
+    with open_channel(url, CHANNEL) as channel:
         assert channel.push([path], dry_run=True).moved.count == 1
         assert held_by(rig) == {}
         assert names(channel.push([path]).moved) == [*exactly(ZLIB)]
@@ -84,7 +86,7 @@ def test_a_package_is_pushed_once_and_never_born_validated(
 def test_what_cannot_be_pushed_is_in_the_outcome(rig: Rig, url: str, tmp_path: Path) -> None:
     (tmp_path / "broken-1.0-0.conda").write_bytes(b"no zip")
     (tmp_path / ZLIB.file_name).write_bytes(ZLIB.data)
-    with open_channel(url, CHANNEL, writing=True) as channel:
+    with open_channel(url, CHANNEL) as channel:
         outcome = channel.push([tmp_path])
     assert len(reasons(outcome)) == 1
     assert held_by(rig) == exactly(ZLIB)
@@ -93,7 +95,7 @@ def test_what_cannot_be_pushed_is_in_the_outcome(rig: Rig, url: str, tmp_path: P
 def test_an_interrupt_is_the_callers(url: str, tmp_path: Path) -> None:
     (tmp_path / ZLIB.file_name).write_bytes(ZLIB.data)
     with (
-        open_channel(url, CHANNEL, writing=True) as channel,
+        open_channel(url, CHANNEL) as channel,
         pytest.raises(KeyboardInterrupt),
     ):
         channel.push([tmp_path], progress=Stops(""))
@@ -102,7 +104,7 @@ def test_an_interrupt_is_the_callers(url: str, tmp_path: Path) -> None:
 def test_a_folder_is_a_registry_too(tmp_path: Path) -> None:
     (tmp_path / ZLIB.file_name).write_bytes(ZLIB.data)
     address = f"ocidir://{tmp_path / 'layouts'}"
-    with open_channel(address, CHANNEL, writing=True) as channel:
+    with open_channel(address, CHANNEL) as channel:
         channel.push([tmp_path / ZLIB.file_name])
     with open_channel(address, CHANNEL) as channel:
         assert channel.package("zlib", "linux-64").tags() == ["1.2-h0"]
@@ -159,3 +161,37 @@ def test_after_its_block_a_channel_asks_nothing_more(rig: Rig, url: str) -> None
     with pytest.raises(RegistryError):
         package.tags()
     assert rig.fake.requests == []
+    with pytest.raises(ConfigError, match="closed"):
+        channel.push([])
+
+
+def test_a_push_that_is_refused_leaves_the_channel_to_be_read(
+    rig: Rig, url: str, tmp_path: Path
+) -> None:
+    rig.push(ZLIB)
+    path = tmp_path / LATER.file_name
+    path.write_bytes(LATER.data)
+    with open_channel(url, CHANNEL, retry_for=0) as channel:
+        package = channel.package("zlib", "linux-64")
+        rig.fake.knobs.faults = [faults.status(401, match=lambda request: request.method != "GET")]
+        with pytest.raises(LoginError):
+            channel.push([path])
+        assert package.tags() == ["1.2-h0"]
+        rig.fake.knobs.faults = []
+        assert names(channel.push([path]).moved) == [*exactly(LATER)]
+        assert package.tags() == ["1.2-h0", "1.3-h0"]
+
+
+@pytest.mark.parametrize(("key", "is_kept"), [(KEY, True), ("my.mark", False)])
+def test_other_bytes_lose_the_mark_of_the_channel(
+    rig: Rig, url: str, tmp_path: Path, key: str, *, is_kept: bool
+) -> None:
+    image = package_manifest([ZLIB], annotations={"my.mark": "good"})
+    repository = rig.repository("linux-64", "zlib")
+    rig.fake.add(repository, image)
+    path = tmp_path / ZLIB.file_name
+    path.write_bytes(build("zlib", "1.2", "h0", subdir="linux-64", depends=["libc >=9"]).data)
+    with open_channel(url, CHANNEL, status_key=key) as channel:
+        assert channel.push([path]).moved.count == 1
+    annotations = rig.fake.manifest_of(repository, "1.2-h0").get("annotations", {})
+    assert ("my.mark" in annotations) == is_kept

@@ -9,6 +9,7 @@ from click.testing import CliRunner, Result
 
 from demo.packages import build
 from indexer.cli import main
+from indexer.cli.display import Terminal
 from tests.support import faults
 from tests.support.loopback import FileHost
 from tests.support.rig import Rig
@@ -151,3 +152,57 @@ def test_hostile_names_do_not_reach_the_terminal_as_control_codes(rig: Rig, orig
     done = run(rig, "mirror", "--from", origin.write().root)
     assert done.exit_code == 5
     assert "\x1b" not in done.output
+
+
+HIDDEN = "SECRETTOKEN"
+
+
+@pytest.fixture
+def bars(monkeypatch: pytest.MonkeyPatch) -> list[str]:
+    """What a terminal would be told is being done."""
+    told: list[str] = []
+
+    def begin(_: Terminal, what: str, total: int | None, unit: str = "items") -> None:
+        told.append(f"{what} {total} {unit}")
+
+    monkeypatch.setattr(Terminal, "begin", begin)
+    return told
+
+
+@pytest.mark.parametrize("command", [["mirror", "--from"], ["publish"]])
+def test_a_token_in_an_address_where_nobody_answers_is_not_shown(
+    rig: Rig, bars: list[str], command: list[str]
+) -> None:
+    done = run(rig, *command, f"http://127.0.0.1:9/t/{HIDDEN}/ch")
+    assert done.exit_code != 0
+    assert "http://127.0.0.1:9/t/.../ch/" in done.output
+    assert HIDDEN not in done.output + "".join(bars)
+
+
+@pytest.mark.parametrize("status", [None, 403, 404, 500])
+@pytest.mark.parametrize("ending", [".zst", ".json", ".conda", ""])
+@pytest.mark.parametrize("command", [["mirror", "--from"], ["publish"]])
+def test_a_token_in_an_address_is_not_shown_whatever_goes_wrong(
+    rig: Rig, tmp_path: Path, bars: list[str], command: list[str], ending: str, status: int | None
+) -> None:
+    root = tmp_path / "host"
+    made = Origin(root / "t" / HIDDEN / "ch")
+    made.add(ALPHA, BETA)
+    made.write()
+    with FileHost(root) as host:
+
+        def match(request: faults.Request) -> bool:
+            return request.path.endswith(ending)
+
+        fault = faults.status(status, match=match) if status else faults.tampered(match=match)
+        host.faults = [fault]
+        done = run(rig, *command, f"{host.http}/t/{HIDDEN}/ch")
+    assert HIDDEN not in done.output + "".join(bars)
+    # That of publish is about what it pushes, and names no address.
+    assert ("/t/.../ch/" in "".join(bars)) == (command[0] == "mirror")
+
+
+@pytest.mark.parametrize("command", ["mirror", "publish"])
+def test_nobody_is_promised_subdirs_that_an_address_does_not_tell(command: str) -> None:
+    told = " ".join(CliRunner().invoke(main, [command, "--help"]).stdout.split())
+    assert "[default: all of a folder; at an address all that are known]" in told

@@ -10,6 +10,7 @@ import pty
 import subprocess
 import sys
 import tarfile
+import threading
 from pathlib import Path
 from typing import Any
 
@@ -118,9 +119,9 @@ def test_the_paths_are_those_of_paths_json_or_of_files(full: Rig) -> None:
 @pytest.mark.parametrize(
     ("words", "sentence"),
     [
-        (["absent"], "has no package absent in noarch, linux-64"),
+        (["absent"], "has no package absent in any known subdir."),
         (["linux-64/_switch"], "has no package _switch in linux-64"),
-        (["zlib:9-9"], "There is no zlib:9-9 in noarch"),
+        (["zlib:9-9"], "There is no zlib:9-9 in any known subdir."),
         (["_switch:1.0-on", "--info", "absent.txt"], "has no absent.txt in its info folder"),
         (["_switch:1.0-on", "--info", "../index.json"], "has no ../index.json"),
     ],
@@ -136,9 +137,36 @@ def test_what_is_not_there_exits_3_with_a_sentence(
 
 
 @pytest.mark.parametrize("status", [401, 403])
-def test_what_is_refused_is_not_there(full: Rig, status: int) -> None:
-    full.fake.knobs.faults = [faults.status(status, match=faults.is_tags())]
-    assert show(full, "absent").exit_code == 3
+@pytest.mark.parametrize("words", [["absent"], ["absent:1-0", "--index"]], ids=str)
+def test_a_refusal_is_not_told_as_absence(full: Rig, words: list[str], status: int) -> None:
+    full.fake.knobs.faults = [faults.status(status)]
+    done = show(full, *words)
+    assert (done.exit_code, done.stdout) == (3, "")
+    assert f"answered {status}; no credentials are known" in done.stderr
+    assert "There is no" not in done.stderr
+
+
+@pytest.mark.parametrize("status", [401, 403])
+def test_a_refusal_elsewhere_hides_nothing_that_is_found(full: Rig, status: int) -> None:
+    full.fake.knobs.faults = [
+        faults.status(status, match=lambda request: "/linux-64/" not in request.path)
+    ]
+    assert output(full, "zlib").splitlines() == ["linux-64/zlib:1.2-h0", "linux-64/zlib:1.3-h0"]
+    assert json.loads(output(full, "zlib:1.2-h0", "--index"))["subdir"] == "linux-64"
+
+
+def test_many_subdirs_are_looked_at_together(full: Rig, monkeypatch: pytest.MonkeyPatch) -> None:
+    together = threading.Barrier(8)
+    first = iter(range(8))
+    ask = package_module.Package.tags
+
+    def tags(package: package_module.Package) -> list[str]:
+        if next(first, None) is not None:
+            together.wait(20)
+        return ask(package)
+
+    monkeypatch.setattr(package_module.Package, "tags", tags)
+    assert len(output(full, "zlib").splitlines()) == 3
 
 
 @pytest.mark.parametrize(
