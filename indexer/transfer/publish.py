@@ -22,6 +22,7 @@ from indexer.files import sha256_of
 from indexer.published import Folder, Published, is_address, is_path, read_bytes, resolve
 from indexer.published.records import read_info, read_records
 from indexer.registry.content import OCI_MANIFEST, Content, Descriptor, Digest, RawManifest
+from indexer.registry.urls import shown
 from indexer.render import repodata, shards
 from indexer.transfer.job import Job
 from indexer.transfer.outcome import Crew, Failure, Item, Outcome
@@ -136,6 +137,11 @@ class Publish:
             )
             return None
         place = self._site.address_of(resolve(subdir, said).rstrip("/"))
+        if shown(place) != place:
+            raise ContentError(
+                f"its packages aren't in the registry, and their address, {shown(place)}, holds a "
+                "secret that the index would publish"
+            )
         self.outcome.note(f"{subdir}: packages stay beside the site, at {place}/")
         return f"{place}/"
 
