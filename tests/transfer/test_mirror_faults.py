@@ -234,12 +234,12 @@ def test_a_registry_that_goes_down_half_way_is_finished_by_the_next_run(
 
 def test_a_registrys_limits_on_writing_are_kept_to(rig: Rig, host: FileHost) -> None:
     limits = [
-        faults.status(429, times=5, match=match, headers={"Retry-After": "1.16676ms"})
+        faults.status(429, times=2, match=match, headers={"Retry-After": "1.16676ms"})
         for match in (faults.is_upload_start(), faults.is_upload(), faults.is_manifest_put())
     ]
     rig.fake.knobs.faults = limits
     assert mirror(rig, host.http).failed == 0
-    assert [limit.fired for limit in limits] == [5, 5, 5]
+    assert [limit.fired for limit in limits] == [2, 2, 2]
     assert held_by(rig) == exactly(*PACKAGES)
 
 
