@@ -45,7 +45,7 @@ class DeniedError(RegistryError):
 
 
 class LoginError(DeniedError):
-    """The registry wants to know who is writing, and no credentials are known."""
+    """Nobody is let in: no credentials are known to who writes, or those known are wrong."""
 
 
 class RefusedError(RegistryError):

@@ -122,26 +122,30 @@ def archive_hashes(raw: RawManifest, file_name: str) -> tuple[str, str | None] |
     return layer.digest.hex, layer.annotations.get(MD5_ANNOTATION)
 
 
-def with_archive(previous: RawManifest | None, archive: Archive, status_key: str) -> bytes:
-    """The manifest of a tag once ``archive`` is in it; what is there already stays.
+def with_archives(previous: RawManifest | None, new: Sequence[Archive], status_key: str) -> bytes:
+    """The manifest of a tag once some archives are in it; what is there already stays.
 
-    The other format's archive, layers of other kinds and annotations are kept. Content that is
+    The archives are those of one build; the info layers are those of the last. The other
+    format's archive, layers of other kinds and annotations are kept. Content that is
     new under this tag is never born validated: then the annotation ``status_key`` goes. The
     same content gives the same bytes. Raises ContentError where the tag can't hold it.
     """
+    *earlier, last = new
     old = read_document(previous) if previous is not None else {}
     if previous is not None:
-        _check_owner(previous, archive)
+        _check_owner(previous, last)
     old_layers: list[dict[str, Any]] = old.get("layers", [])
-    new = [_keep_known(layer, old_layers) for layer in _layers(archive)]
-    types = {layer["mediaType"] for layer in new}
-    kept = [layer for layer in old_layers if not _gives_way(layer, types, archive.file_name)]
+    made = [*_layers(last), *(_layers(archive)[0] for archive in earlier)]
+    layers = [_keep_known(layer, old_layers) for layer in made]
+    types = {layer["mediaType"] for layer in layers}
+    names = {archive.file_name for archive in new}
+    kept = [layer for layer in old_layers if not _gives_way(layer, types, names)]
     annotations = dict(old.get("annotations") or {})
     # The info archive is made of the archive, and another tool makes it of other bytes.
-    judged = {str(archive.digest), str(Digest.of(archive.index_json))}
+    judged = {*(str(archive.digest) for archive in new), str(Digest.of(last.index_json))}
     if not judged <= {layer["digest"] for layer in old_layers}:
         annotations.pop(status_key, None)
-    return _encode(old, [*new, *kept], annotations)
+    return _encode(old, [*layers, *kept], annotations)
 
 
 def without_archives(raw: RawManifest, file_names: Iterable[str]) -> bytes | None:
@@ -225,11 +229,11 @@ def _keep_known(layer: dict[str, Any], old: Sequence[dict[str, Any]]) -> dict[st
     return layer
 
 
-def _gives_way(layer: Mapping[str, Any], types: set[str], file_name: str) -> bool:
+def _gives_way(layer: Mapping[str, Any], types: set[str], names: set[str]) -> bool:
     """Whether a layer is replaced: one of the same kind, by media type or, in old ones, title."""
     media_type, title = layer.get("mediaType"), _title(layer) or ""
     is_index_json = title.endswith("/info/index.json") and media_type not in ARCHIVE_TYPES
-    return media_type in types or title == file_name or is_index_json
+    return media_type in types or title in names or is_index_json
 
 
 def _title(layer: Mapping[str, Any]) -> str | None:

@@ -29,7 +29,9 @@ def encode(fields: object) -> bytes:
     Raises ContentError for what has no such form: nested too deep, no Unicode, beyond 64 bits.
     """
     try:
-        return orjson.dumps(fields, option=orjson.OPT_SORT_KEYS)
+        # A copy, since what orjson gives takes up to 8 KiB more than its length: measured, 81 MB
+        # for 20,000 records, which are 7 MB.
+        return bytes(bytearray(orjson.dumps(fields, option=orjson.OPT_SORT_KEYS)))
     except TypeError as error:
         raise ContentError(f"can't be encoded: {error}") from error
 

@@ -19,3 +19,9 @@ def wanted(name: str, globs: Iterable[str]) -> bool:
     """Whether a package is among these globs; without any, each is."""
     patterns = tuple(globs)
     return not patterns or any(fnmatchcase(name, pattern) for pattern in patterns)
+
+
+def unmatched(globs: Iterable[str], names: Iterable[str]) -> list[str]:
+    """The globs that none of these names match: whoever wrote them may have meant others."""
+    known = set(names)
+    return [glob for glob in globs if not any(fnmatchcase(name, glob) for name in known)]

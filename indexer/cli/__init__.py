@@ -2,7 +2,12 @@
 
 from __future__ import annotations
 
+import errno
+import io
+import os
+import signal
 import sys
+import threading
 import traceback
 
 import click
@@ -15,7 +20,19 @@ from indexer.cli.pull import pull
 from indexer.cli.push import push
 from indexer.cli.rebuild import rebuild
 from indexer.cli.show import show
-from indexer.errors import CfIndexError, printable
+from indexer.errors import CfIndexError, ConfigError, printable
+
+_PIPE_EXIT = 141
+# What the machine has not: space, rights.
+_OF_THE_MACHINE = {errno.ENOSPC, errno.EDQUOT, errno.EROFS, errno.EACCES, errno.EPERM}
+
+
+class _TerminatedError(KeyboardInterrupt):
+    """Somebody else ends us; everything is to be left as after an interruption."""
+
+
+def _terminate(*_: object) -> None:
+    raise _TerminatedError
 
 
 class _Group(click.Group):
@@ -26,6 +43,10 @@ class _Group(click.Group):
             return super().invoke(ctx)
         except (click.ClickException, click.exceptions.Exit, click.Abort):
             raise
+        except BrokenPipeError:
+            # Whoever read this has seen enough; and nothing is to be flushed into it at the end.
+            os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+            sys.exit(_PIPE_EXIT)
         except (Exception, KeyboardInterrupt) as error:  # noqa: BLE001  the last line of defence
             if ctx.params.get("debug"):
                 traceback.print_exc()
@@ -38,6 +59,11 @@ def _explain(error: BaseException) -> tuple[int, str]:
     """The exit code and the words for an error."""
     if isinstance(error, CfIndexError):
         return error.exit_code, printable(str(error), 4000)
+    if isinstance(error, OSError) and error.errno in _OF_THE_MACHINE:
+        place = f"{error.filename} can't be written" if error.filename else "Writing failed"
+        return ConfigError.exit_code, printable(f"{place}: {error.strerror}.")
+    if isinstance(error, _TerminatedError):
+        return 143, "Terminated; what was done so far is kept. Run it again to go on."
     if isinstance(error, KeyboardInterrupt):
         return 130, "Interrupted; what was done so far is kept. Run it again to go on."
     return 1, (
@@ -57,6 +83,12 @@ def main(*, debug: bool) -> None:
     2 usage or configuration; 3 registry unavailable or its listing incomplete;
     4 refused by the guard; 5 artifacts left out, under --strict.
     """
+    if threading.current_thread() is threading.main_thread():
+        signal.signal(signal.SIGTERM, _terminate)
+    for stream in (sys.stdout, sys.stderr):
+        if isinstance(stream, io.TextIOWrapper):
+            # A name that the terminal can't show is no reason to fail.
+            stream.reconfigure(errors="backslashreplace")
     del debug  # read from the context where an error is caught
 
 

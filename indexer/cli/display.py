@@ -33,11 +33,18 @@ _FAILURES = 1000
 _ORDER = ("removed", "changed", "added")
 
 
+class _Console(Console):
+    """Lets whoever calls know that nobody reads any more; rich would end the program."""
+
+    def on_broken_pipe(self) -> None:
+        raise BrokenPipeError
+
+
 class Terminal:
     """Bars on stderr while it runs (on a terminal only), the report on stdout."""
 
     def __init__(self) -> None:
-        self._errors = Console(stderr=True)
+        self._errors = _Console(stderr=True)
         self._bars: Progress | None = None
 
     def begin(self, what: str, total: int | None, unit: Unit = "items") -> None:
@@ -75,7 +82,7 @@ class Terminal:
 
     def show(self, report: Report, *, site: Path) -> None:
         """Print the report."""
-        out = Console(soft_wrap=True, highlight=False)
+        out = _Console(soft_wrap=True, highlight=False)
         out.print(_table(report))
         changes = sorted(report.changes, key=lambda change: _ORDER.index(change["kind"]))
         lines = [f"{c['kind']:<8}{c['subdir']}/{c['file_name']}" for c in changes[:_NAMED]]
@@ -99,7 +106,7 @@ class Terminal:
 
 def show_outcome(outcome: Outcome, verb: str) -> None:
     """Print what a transfer did, or would do; ``verb`` is what became of the files."""
-    out = Console(soft_wrap=True, highlight=False)
+    out = _Console(soft_wrap=True, highlight=False)
     would = "would be " if outcome.dry_run else ""
     first = "Would be {}" if outcome.dry_run else "{}"
     for files, done in ((outcome.moved, verb), (outcome.removed, "removed")):

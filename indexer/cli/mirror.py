@@ -68,7 +68,7 @@ def mirror(config_file: Path | None, *, source: str, prune: bool, **flags: Any) 
         open_upstream(source, session.transport, config.registry) as upstream,
     ):
         job = Mirror(session.job(config), upstream)
-        with options.shown(job.outcome, session.bars, "mirrored"):
+        with options.shown(job.outcome, session, "mirrored"):
             job.run(_pruner(config, session, job) if prune else None)
 
 

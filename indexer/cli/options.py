@@ -15,7 +15,9 @@ import click
 
 from indexer.cli.display import Terminal, show_outcome
 from indexer.config import ChannelConfig, load_channel_config
+from indexer.errors import LoginError
 from indexer.registry import Registry, Transport, open_registry
+from indexer.registry.auth import HOW_TO_LOG_IN
 from indexer.transfer.job import Job
 from indexer.transfer.outcome import Outcome
 
@@ -117,16 +119,21 @@ def session(config: ChannelConfig, *, writing: bool) -> Iterator[Session]:
 
 
 @contextlib.contextmanager
-def shown(outcome: Outcome, bars: Terminal, verb: str) -> Iterator[None]:
+def shown(outcome: Outcome, session: Session, verb: str, *, writing: bool = True) -> Iterator[None]:
     """Show what became of a transfer, however it ends; exit 5 where something couldn't be done."""
     try:
         yield
     except BaseException:
-        bars.end()
+        session.bars.end()
         if outcome.moved.count or outcome.failed or outcome.noted:
             show_outcome(outcome, verb)
         raise
-    bars.end()
+    session.bars.end()
     show_outcome(outcome, verb)
+    if writing and outcome.dry_run and session.registry.needs_login:
+        raise LoginError(
+            f"{session.registry.address} asks who is writing, and no credentials are known: "
+            f"without --dry-run nothing would be {verb}. {HOW_TO_LOG_IN}"
+        )
     if outcome.failed:
         sys.exit(_FAILED_EXIT)

@@ -48,5 +48,5 @@ def publish(site: str, config_file: Path | None, *, again: bool, **flags: Any) -
         if isinstance(published, Folder) and not published.root.is_dir():
             raise ConfigError(f"There is no folder {site}.")
         job = Publish(session.job(config), published, again=again)
-        with options.shown(job.outcome, session.bars, "published"):
+        with options.shown(job.outcome, session, "published"):
             job.run()

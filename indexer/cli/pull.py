@@ -55,7 +55,7 @@ def pull(config_file: Path | None, *, output: Path, latest: bool, **flags: Any) 
     config = options.read_config(flags, config_file)
     with options.session(config, writing=False) as session:
         job = Pull(session.job(config), output, latest=latest)
-        with options.shown(job.outcome, session.bars, "pulled"):
+        with options.shown(job.outcome, session, "pulled", writing=False):
             whole = _whole_names(config)
             job.run(whole or _listed(config, session), is_listed=whole is None)
 

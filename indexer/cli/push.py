@@ -63,7 +63,7 @@ def push(
         teller = Transport(retry_for=config.retry_for)
         notifier = Notifier(teller, url, config.channel, job.outcome) if url else None
         try:
-            with options.shown(job.outcome, session.bars, "pushed"):
+            with options.shown(job.outcome, session, "pushed"):
                 job.run(paths, notifier)
         finally:
             teller.close()

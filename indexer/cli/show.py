@@ -42,6 +42,8 @@ from indexer.transfer.package import Package, PackageBuild, builds_of, tags_of
         metavar="PATH",
         help="Save the archive (.conda where there is one) into this folder or file.",
     ),
+    options.dry_run("With --save: say what would be saved, and save nothing."),
+    options.jobs,
     options.retry_for,
 )
 def show(
@@ -81,16 +83,15 @@ def show(
             for item in subdirs or KNOWN_SUBDIRS
         ]
         if tag is None:
-            _show_tags(session, bare, packages, where)
+            found = tags_of(packages, session.transport.close, jobs=config.jobs)
+            if not found:
+                raise NotFoundError(f"{session.registry.address} has no package {bare} in {where}.")
+            _show_tags(bare, found)
             return
-        builds = builds_of(packages, tag, session.transport.close)
+        builds = builds_of(packages, tag, session.transport.close, jobs=config.jobs)
         build = _only(bare, tag, builds, where)
         if save is not None:
-            size = next((layer.size for layer in build.archives().values()), None)
-            session.bars.begin(f"Saving {build}", size, "bytes")
-            path = build.save(save, metered(session.bars))
-            session.bars.end()
-            click.echo(str(path))
+            _save(session, build, save, dry_run=config.dry_run)
         elif manifest:
             show_text(_pretty(build.raw.body))
         elif info is not None:
@@ -113,10 +114,18 @@ def _parse(text: str) -> tuple[str | None, str, str | None]:
     return subdir or None, name, tag or None
 
 
-def _show_tags(session: options.Session, name: str, packages: list[Package], where: str) -> None:
-    found = tags_of(packages, session.transport.close)
-    if not found:
-        raise NotFoundError(f"{session.registry.address} has no package {name} in {where}.")
+def _save(session: options.Session, build: PackageBuild, path: Path, *, dry_run: bool) -> None:
+    title, layer = next(iter(build.archives().items()))
+    if dry_run:
+        click.echo(f"{title} ({layer.size} bytes) would be saved.")
+        return
+    session.bars.begin(f"Saving {title}", layer.size, "bytes")
+    saved = build.save(path, metered(session.bars))
+    session.bars.end()
+    click.echo(str(saved))
+
+
+def _show_tags(name: str, found: list[tuple[Package, list[str]]]) -> None:
     for package, tags in found:
         show_text("".join(f"{package.subdir}/{name}:{tag}\n" for tag in tags).encode())
 

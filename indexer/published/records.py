@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
+import io
 from collections.abc import Generator, Iterable, Iterator
 from pathlib import Path
-from typing import IO, Any, BinaryIO, cast
+from typing import IO, Any, BinaryIO
 
 import ijson
 import orjson
@@ -15,6 +16,9 @@ from indexer.render.zstd import reader, zstd
 
 # A record's own depth (64) and that of where it stands in the document.
 _MAX_DEPTH = 68
+_MAX_INFO = 100
+# conda-forge's largest has half a gigabyte.
+_MAX_UNPACKED = 2 * 1024**3
 
 
 def read_records(
@@ -37,14 +41,25 @@ def read_records(
 
 
 def read_info(path: Path, *, packed: bool) -> dict[str, Any]:
-    """The ``info`` of a repodata.json; empty where it has none. Raises ContentError."""
+    """The plain values in ``info`` of a repodata.json; none where it has none.
+
+    Raises ContentError.
+    """
     try:
         with path.open("rb") as raw:
             stream = _stream(raw, packed=packed)
-            info: object = next(ijson.items(stream, "info", use_float=True), {})
+            info: dict[str, Any] = {}
+            # Not built whole: nobody has looked yet how large it is.
+            for prefix, event, value in ijson.parse(stream, use_float=True):
+                if prefix.startswith("info.") and not event.startswith(("end", "map")):
+                    # Of a list or an object it is enough that it is there.
+                    found = [event] if event.startswith("start") else value
+                    info.setdefault(prefix.removeprefix("info."), found)
+                if (prefix, event) == ("info", "end_map") or len(info) > _MAX_INFO:
+                    break
     except (ijson.JSONError, OSError, zstd.ZstdError, EOFError, UnicodeError) as error:
         raise ContentError(f"is not JSON: {error}") from error
-    return info if isinstance(info, dict) else {}
+    return info
 
 
 def _foreign_records(
@@ -116,7 +131,25 @@ def _own_records(stream: IO[bytes], subdir: str) -> Iterator[tuple[str, str, dic
 
 
 def _stream(raw: BinaryIO, *, packed: bool) -> IO[bytes]:
-    return cast("IO[bytes]", reader(raw)) if packed else raw
+    return io.BufferedReader(_Unpacked(raw)) if packed else raw
+
+
+class _Unpacked(io.RawIOBase):
+    """What a compressed file unpacks to, and no more than any channel's index has."""
+
+    def __init__(self, raw: BinaryIO) -> None:
+        self._inner = reader(raw)
+        self._left = _MAX_UNPACKED
+
+    def readable(self) -> bool:
+        return True
+
+    def readinto(self, buffer: Any) -> int:
+        count = self._inner.readinto(buffer)
+        self._left -= count
+        if self._left < 0:
+            raise ContentError(f"unpacks to more than {_MAX_UNPACKED} bytes")
+        return count
 
 
 def is_json(path: Path) -> bool:

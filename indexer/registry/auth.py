@@ -63,6 +63,16 @@ class Authorizer:
         self._wants_basic = False
         self._anonymous = None if basic else _ANONYMOUS_TOKENS.get(host)
 
+    @property
+    def is_basic(self) -> bool:
+        """Whether the registry wants the password itself."""
+        return self._wants_basic
+
+    @property
+    def has_asked(self) -> bool:
+        """Whether the registry has asked who we are."""
+        return self._wants_basic or self._realm is not None
+
     def header(self, scope: str) -> str | None:
         """What to send for this scope, as far as the registry has said what it wants.
 
@@ -138,8 +148,10 @@ class Authorizer:
         # repositories are passed over, and with all of them the channel would end up empty.
         if status not in {400, 401, 403}:
             raise RegistryError(text)
+        # Asked again for each artifact, a wrong password would lock its account.
+        is_wrong = status == 401 and self._basic is not None
         is_writer = _writes(scope) and not self._basic
-        raise LoginError(text) if is_writer else DeniedError(text)
+        raise LoginError(text) if is_writer or is_wrong else DeniedError(text)
 
 
 def _writes(scope: str) -> bool:

@@ -55,6 +55,11 @@ class Registry(Protocol):
         """What has been asked of it so far."""
         ...
 
+    @property
+    def needs_login(self) -> bool:
+        """Whether it has asked who we are, and no credentials are known."""
+        ...
+
     def repositories(self) -> Iterable[str]:
         """Full names of all repositories. Raises UnsupportedError where there is no listing."""
         ...

@@ -51,6 +51,11 @@ class LayoutRegistry:
         # A layout's index.json is parsed once for all its tags, and again when it changes.
         self._known: dict[str, tuple[object, _References]] = {}
 
+    @property
+    def needs_login(self) -> bool:
+        """No."""
+        return False
+
     def repositories(self) -> Iterator[str]:
         """Every folder below the root that holds an image layout."""
         self.requests.add("catalog")

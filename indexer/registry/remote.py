@@ -8,8 +8,6 @@ from contextlib import suppress
 from typing import IO, NoReturn
 from urllib.parse import quote, urljoin, urlsplit
 
-import orjson
-
 from indexer.errors import (
     ConflictError,
     ContentError,
@@ -21,6 +19,7 @@ from indexer.errors import (
     UnsupportedError,
 )
 from indexer.registry.address import RegistryAddress, is_repository, is_tag
+from indexer.registry.answers import detail, strings
 from indexer.registry.auth import HOW_TO_LOG_IN, Authorizer
 from indexer.registry.base import How, Replaced, Requests
 from indexer.registry.content import (
@@ -62,17 +61,24 @@ class RemoteRegistry:
     ) -> None:
         self._rights = "pull,push" if writing else "pull"
         self._is_known = basic is not None
+        # The password was right for something: what it doesn't open is a matter of rights.
+        self._is_let_in = False
         self.address = address
         self.requests = Requests()
         self._transport = transport
         self._auth = Authorizer(transport, host=address.host, basic=basic, requests=self.requests)
+
+    @property
+    def needs_login(self) -> bool:
+        """Whether it has asked who we are, and nobody can say."""
+        return self._auth.has_asked and not self._is_known
 
     def repositories(self) -> Iterator[str]:
         """Every repository of the registry, by ``/v2/_catalog``."""
         url = f"{self.address.origin}/v2/_catalog?n={_PAGE}"
         try:
             for page in self._pages("catalog", url, "registry:catalog:*"):
-                yield from _strings(page, "repositories", url)
+                yield from strings(page, "repositories", url)
         except (NotFoundError, DeniedError, RefusedError) as error:
             raise UnsupportedError(
                 f"{self.address.origin} lists no repositories: {error}"
@@ -83,7 +89,7 @@ class RemoteRegistry:
         tags: list[str] = []
         url = self._url(repository, "tags/list")
         for page in self._pages("tags", url, self._scope(repository)):
-            tags += _strings(page, "tags", url)
+            tags += strings(page, "tags", url)
         return list(dict.fromkeys(tags))
 
     def manifest(self, repository: str, reference: str) -> RawManifest:
@@ -248,6 +254,8 @@ class RemoteRegistry:
                 target = target._replace(scheme=asked.scheme, netloc=asked.netloc)
             target = target._replace(fragment="")
             is_safe = target.scheme == "https" or target.scheme == asked.scheme == "http"
+            # Read here, because a bad one raises.
+            is_safe = is_safe and target.port != 0
         except ValueError:
             is_safe = False
         if not text or not is_safe or not target.hostname:
@@ -336,6 +344,7 @@ class RemoteRegistry:
                 answer = self._transport.request(
                     method, url, headers=extra, limit=limit, sink=sink, body=body
                 )
+            self._is_let_in |= authorization is not None and answer.status != 401
             if answer.status != 401 or not is_ours or origin_of(answer.url) != origin_of(url):
                 break
             if not self._auth.answer(answer, scope, sent=authorization):
@@ -348,12 +357,15 @@ class RemoteRegistry:
 
     def _refuse(self, answer: Answer) -> NoReturn:
         text = f"{answer.url.partition('?')[0]} answered {answer.status}"
-        if detail := _detail(answer.body):
-            text += f" ({detail})"
+        if said := detail(answer.body):
+            text += f" ({said})"
         if answer.status == 404:
             raise NotFoundError(f"{text}.")
         if answer.status in {401, 403}:
             host = self.address.host
+            is_wrong = answer.status == 401 and self._auth.is_basic and not self._is_let_in
+            if self._is_known and is_wrong:
+                raise LoginError(f"{text}; the credentials for {host} are wrong.")
             if self._is_known:
                 raise DeniedError(f"{text}; check the credentials for {host}.")
             kind = LoginError if "push" in self._rights else DeniedError
@@ -375,26 +387,3 @@ def _has_digest(file: IO[bytes], digest: Digest) -> bool:
     while chunk := file.read(1 << 20):
         hasher.update(chunk)
     return Digest(hasher.hexdigest()) == digest
-
-
-def _strings(body: bytes, key: str, url: str) -> list[str]:
-    try:
-        document = orjson.loads(body)
-    except orjson.JSONDecodeError as error:
-        raise RegistryError(f"{url} answered with something that is not JSON: {error}.") from error
-    items = document.get(key, ()) if isinstance(document, dict) else ()
-    items = [] if items is None else items
-    if not isinstance(items, list) or not all(isinstance(item, str) for item in items):
-        raise RegistryError(f"{url} answered with no list of {key}.")
-    return items
-
-
-def _detail(body: bytes) -> str:
-    """The registry's own words (OCI distribution spec, "Error codes"), short and printable."""
-    try:
-        error = orjson.loads(body)["errors"][0]
-        parts = (error["code"], error.get("message"))
-        text = ": ".join(part for part in parts if isinstance(part, str))
-    except (orjson.JSONDecodeError, KeyError, IndexError, TypeError, AttributeError):
-        return ""
-    return "".join(char for char in text[:200] if char.isprintable())

@@ -6,6 +6,7 @@ import re
 from urllib.parse import urljoin, urlsplit
 
 # Where conda has the token of a channel that isn't everybody's.
+_USER = re.compile(r"://[^/@]*@")
 _TOKEN = re.compile(r"(?<=/t/)[^/]+")
 
 
@@ -28,5 +29,8 @@ def redirect_target(source: str, location: str) -> str | None:
 
 
 def shown(url: str) -> str:
-    """The address without its query, which may hold a signature, and without conda's token."""
-    return _TOKEN.sub("...", url.partition("?")[0])
+    """The address without its query, which may hold a signature, and without conda's token.
+
+    Nor is a user or password in it shown.
+    """
+    return _TOKEN.sub("...", _USER.sub("://...@", url.partition("?")[0]))

@@ -18,6 +18,8 @@ SUFFIX = ".msgpack.zst"
 # conda reads no more than this of a decompressed shard and index.
 MAX_SHARD = 16 * 1024 * 1024
 MAX_INDEX = 128 * 1024 * 1024
+# Values in a message from elsewhere; a real shard of 10,000 builds has a quarter of that.
+MAX_VALUES = 1_000_000
 _RFC3339 = re.compile(r"\d{4}-\d\d-\d\d[Tt ]\d\d:\d\d:\d\d(?:\.\d+)?(?:[Zz]|[+-]\d\d:\d\d)")
 _HASHES = {"sha256": 32, "md5": 16}
 
@@ -45,12 +47,13 @@ def unpack_shard(packed: bytes) -> dict[str, Record]:
     return {name: _record(name, fields) for name, fields in shard_entries(packed)}
 
 
-def shard_entries(packed: bytes) -> Iterator[tuple[str, dict[str, Any]]]:
+def shard_entries(packed: bytes, values: int | None = None) -> Iterator[tuple[str, dict[str, Any]]]:
     """File names and fields of a decompressed shard; of the fields nothing is checked yet.
 
-    Raises ContentError where it isn't a shard.
+    With ``values`` it may have no more than that many of them in all. Raises ContentError where
+    it isn't a shard.
     """
-    shard = _unpack(packed)
+    shard = _unpack(packed, values)
     for section in ("packages", "packages.conda"):
         entries = shard.get(section)
         if not isinstance(entries, dict):
@@ -102,7 +105,7 @@ def unpack_index(data: bytes) -> tuple[dict[str, Any], dict[str, str]]:
 
     Raises ContentError where it isn't one by CEP 16.
     """
-    index = _unpack(zstd.decompress(data, MAX_INDEX))
+    index = _unpack(zstd.decompress(data, MAX_INDEX), MAX_VALUES)
     info, shards = index.get("info"), index.get("shards")
     if not isinstance(info, dict) or not isinstance(shards, dict):
         raise ContentError("a shard index without info or shards")
@@ -120,9 +123,28 @@ def unpack_index(data: bytes) -> tuple[dict[str, Any], dict[str, str]]:
     return info, hashes
 
 
-def _unpack(packed: bytes) -> dict[str, Any]:
+class _Budget:
+    """Counts what a message unpacks to: a byte of it can become a value of a hundred."""
+
+    def __init__(self, values: int) -> None:
+        self._values = self._left = values
+
+    def take(self, values: Any) -> Any:
+        self._left -= len(values) + 1
+        if self._left < 0:
+            raise ContentError(f"msgpack of more than {self._values} values")
+        return values
+
+
+def _unpack(packed: bytes, values: int | None = None) -> dict[str, Any]:
+    """A message that is a map, of at most so many values where that is given."""
+    limits: dict[str, Any] = {}
+    if values is not None:
+        take = _Budget(values).take
+        limits = {"object_hook": take, "list_hook": take}
+        limits |= {"max_map_len": values, "max_array_len": values}
     try:
-        value = msgpack.unpackb(packed)
+        value = msgpack.unpackb(packed, **limits)
     except (ValueError, msgpack.UnpackException) as error:
         raise ContentError(f"not msgpack: {error}") from error
     if not isinstance(value, dict):

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import io
 import os
+import stat
 from collections.abc import Callable
 from pathlib import Path
 
@@ -24,6 +25,9 @@ class MeteredFile(io.BufferedRandom):
             descriptor = os.open(path, flags, 0o644)
         except OSError as error:
             raise ConfigError(f"{path} can't be written: {error.strerror}.") from error
+        if not stat.S_ISREG(os.fstat(descriptor).st_mode):
+            os.close(descriptor)
+            raise ConfigError(f"{path} is no file.")
         super().__init__(io.FileIO(descriptor, "r+"))
         self._at = at
 

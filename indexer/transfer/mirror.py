@@ -10,6 +10,7 @@ from pathlib import Path
 
 from indexer.channel import manifest
 from indexer.channel.artifact import Place
+from indexer.channel.selection import unmatched
 from indexer.errors import ConfigError, ContentError, RegistryError, UnansweredError
 from indexer.progress import SILENCE
 from indexer.registry.content import RawManifest
@@ -92,6 +93,9 @@ class Mirror:
                     f"{self._upstream.location} has no {subdir}. {self._upstream.refusal}".strip()
                 )
         self._job.progress.end()
+        names = {entry.file_name.rsplit("-", 2)[0] for each in found.values() for entry in each}
+        for glob in unmatched(self._job.globs, names):
+            self.outcome.note(f"{self._upstream.location} has no package called {glob}")
         if not found and self._upstream.refusal:
             raise RegistryError(f"No subdir can be read. {self._upstream.refusal}")
         if not found:

@@ -71,11 +71,14 @@ class Notifier:
         )
         try:
             self._post(body)
-        except CfIndexError as error:
+        except BaseException as error:
             for item in items:
                 self._outcome.fail(
-                    Failure(str(item), f"pushed, but the service wasn't told: {error}")
+                    Failure(str(item), f"pushed, but the service wasn't told: {error!s:.300}")
                 )
+            if not isinstance(error, CfIndexError):
+                # Interrupted, say.
+                raise
 
     def _post(self, body: bytes) -> None:
         headers = {"Content-Type": "application/json"}

@@ -35,7 +35,6 @@ from indexer.transfer.packing import MAX_INFO, read_info
 R = TypeVar("R")
 
 # Requests under way at once, where a package is looked for in many subdirs.
-_JOBS = 8
 _MAX_MEMBER = 64 * 1024 * 1024
 
 
@@ -194,21 +193,27 @@ def archives_at(registry: Registry, channel: str, place: Place) -> Mapping[str, 
 
 
 def tags_of(
-    packages: Sequence[Package], abort: Callable[[], None] = lambda: None
+    packages: Sequence[Package], abort: Callable[[], None] = lambda: None, *, jobs: int = 8
 ) -> list[tuple[Package, list[str]]]:
     """Those of the packages that are there and have tags, with them.
 
     Raises DeniedError where there is none, and the registry refused to say so of some: it may be
     one of those. ``abort`` ends what is under way when something goes wrong.
     """
-    return _search(packages, lambda package: (package, package.tags()), lambda it: it[1], abort)
+    return _search(
+        packages, lambda package: (package, package.tags()), lambda it: it[1], abort, jobs
+    )
 
 
 def builds_of(
-    packages: Sequence[Package], tag: str, abort: Callable[[], None] = lambda: None
+    packages: Sequence[Package],
+    tag: str,
+    abort: Callable[[], None] = lambda: None,
+    *,
+    jobs: int = 8,
 ) -> list[PackageBuild]:
     """The builds of that tag, or ``version-build``, among the packages. Raises as ``tags_of``."""
-    return _search(packages, lambda package: package.build(tag), lambda _: True, abort)
+    return _search(packages, lambda package: package.build(tag), lambda _: True, abort, jobs)
 
 
 def _search(
@@ -216,6 +221,7 @@ def _search(
     look: Callable[[Package], R],
     counts: Callable[[R], object],
     abort: Callable[[], None],
+    jobs: int,
 ) -> list[R]:
     def attempt(package: Package) -> R | NotFoundError | DeniedError:
         try:
@@ -225,7 +231,7 @@ def _search(
 
     found: list[R] = []
     refusals: list[DeniedError] = []
-    with closing(in_order(attempt, packages, jobs=_JOBS, abort=abort)) as results:
+    with closing(in_order(attempt, packages, jobs=jobs, abort=abort)) as results:
         for result in results:
             if isinstance(result, DeniedError):
                 refusals.append(result)

@@ -198,7 +198,8 @@ def _part(archive: zipfile.ZipFile, name: str) -> zipfile.ZipInfo:
     """One of the two parts of a .conda."""
     parts = [part for part in archive.infolist() if part.filename == name]
     if len(parts) != 1:
-        raise ContentError(f"it has {len(parts) or 'no'} of {printable(name, 200)}")
+        count = f"{len(parts)} of" if parts else "no"
+        raise ContentError(f"it has {count} {printable(name, 200)}")
     if parts[0].compress_type != zipfile.ZIP_STORED:
         # Clients refuse it; and Python's own LZMA takes as much memory as the zip says.
         raise ContentError("its parts are compressed by the zip, which a .conda only stores")

@@ -14,6 +14,8 @@ from dataclasses import dataclass
 from itertools import islice
 from pathlib import Path
 
+import orjson
+
 from indexer.channel import codec, manifest
 from indexer.channel.artifact import place_of
 from indexer.channel.record import encode
@@ -287,7 +289,11 @@ def _write(plain: Path, folder: Path, subdir: str, base_url: str | None) -> None
         except ContentError:
             sections: Mapping[str, Iterable[tuple[str, bytes]]] = _foreign(plain, subdir)
         else:
-            sections = {section: _checked(lines.section(section)) for section in repodata.SECTIONS}
+            if not isinstance(lines.info, dict) or lines.info.get("subdir") != subdir:
+                raise ContentError(f"info.subdir is not {subdir}")
+            sections = {
+                section: _checked(_parsed(lines.section(section))) for section in repodata.SECTIONS
+            }
         repodata.write_repodata(folder, subdir, base_url, sections)
 
 
@@ -304,6 +310,18 @@ def _foreign(plain: Path, subdir: str) -> dict[str, list[tuple[str, bytes]]]:
     for section, file_name, fields in read_records(plain, subdir, packed=False):
         found[section].append((file_name, encode(fields)))
     return {section: sorted(_checked(records)) for section, records in found.items()}
+
+
+def _parsed(records: Iterable[tuple[str, bytes]]) -> Iterator[tuple[str, bytes]]:
+    """The same records. Raises ContentError for a line that is more, or less, than one."""
+    for file_name, body in records:
+        try:
+            fields = orjson.loads(body)
+        except orjson.JSONDecodeError as error:
+            raise ContentError(f"{file_name} is not JSON: {error}") from error
+        if not isinstance(fields, dict):
+            raise ContentError(f"{file_name} is no record")
+        yield file_name, body
 
 
 def _checked(records: Iterable[tuple[str, bytes]]) -> Iterator[tuple[str, bytes]]:

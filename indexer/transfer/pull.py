@@ -12,7 +12,7 @@ from indexer.channel.artifact import Fault, Place
 from indexer.channel.newest import newest
 from indexer.channel.policy import Policy
 from indexer.channel.record import Record, section_of
-from indexer.channel.selection import wanted
+from indexer.channel.selection import unmatched, wanted
 from indexer.errors import ConfigError, ContentError, DeniedError, NotFoundError
 from indexer.fetching import Fetcher
 from indexer.files import has_sha256, locked, size_of
@@ -20,7 +20,7 @@ from indexer.published import is_path
 from indexer.published.records import read_records
 from indexer.registry.address import is_tag
 from indexer.registry.content import Descriptor, Digest
-from indexer.render import repodata
+from indexer.render import repodata, shards
 from indexer.transfer.files import fetch_into
 from indexer.transfer.job import Job
 from indexer.transfer.outcome import Crew, Failure, Item, Outcome, metered
@@ -78,6 +78,9 @@ class Pull:
         self._is_listed = is_listed
         crew = Crew(self.outcome, self._job.jobs, self._job.abort)
         found = self._find(crew, repositories)
+        there = {item.file_name.rsplit("-", 2)[0] for item in found}
+        for glob in unmatched(self._job.globs, there):
+            self.outcome.note(f"{self._job.registry.address} has no package called {glob}")
         if not is_listed and not found and not self.outcome.failed:
             names = ", ".join(self._job.globs)
             raise NotFoundError(
@@ -90,11 +93,21 @@ class Pull:
             return self.outcome
         _make(self._output)
         with locked(self._output / _LOCK, f"the folder {self._output}"):
+            self._refuse_a_site()
             lacking = self._lacking(crew, found)
             fetched = self._fetch(crew, lacking)
             unsure = {self._path(item) for item in lacking if item not in fetched}
             self._write_indexes(found, unsure)
         return self.outcome
+
+    def _refuse_a_site(self) -> None:
+        """Another tool's index of the folder would be replaced by ours, and its shards left."""
+        for path in (self._output / "status.json", *self._output.glob(f"*/{shards.INDEX_NAME}")):
+            if path.exists():
+                raise ConfigError(
+                    f"{self._output} is a published channel ({path} is there); pull would replace "
+                    "its index. Give it another folder."
+                )
 
     def _find(self, crew: Crew, repositories: Mapping[str, Sequence[str]]) -> list[_Wanted]:
         """What the registry has of what is asked for."""

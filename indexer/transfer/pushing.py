@@ -280,9 +280,4 @@ class Pusher:
         self, previous: RawManifest | None, archives: Sequence[manifest.Archive]
     ) -> tuple[bytes, str]:
         media_type = (previous.media_type if previous is not None else "") or OCI_MANIFEST
-        raw = previous
-        for archive in archives:
-            raw = RawManifest(manifest.with_archive(raw, archive, self._status_key), media_type)
-        if raw is None:
-            raise ContentError("no archive to push")
-        return raw.body, media_type
+        return manifest.with_archives(previous, archives, self._status_key), media_type

@@ -43,7 +43,7 @@ _USUAL = "https://conda.anaconda.org/"
 _NAME = re.compile(r"[A-Za-z0-9_][A-Za-z0-9_.-]*(?:/label/[A-Za-z0-9_.-]+)?")
 _HASHES = {"sha256": re.compile(r"[0-9a-f]{64}"), "md5": re.compile(r"[0-9a-f]{32}")}
 _MAX_ARCHIVE = 64 * 1024**3
-_THREADS = 16
+_THREADS = 8
 _FORMS = (shards.INDEX_NAME, repodata.ZST_NAME, repodata.FILE_NAME)
 
 # Told of what a channel lists and nobody can use: its name, and the reason.
@@ -222,7 +222,7 @@ class Upstream:
         def read(digest: str) -> list[tuple[str, dict[str, Any]]] | ContentError:
             # Raised in a thread it would end all requests, and another form is to be read yet.
             try:
-                return list(shards.shard_entries(self._shard(base, digest)))
+                return list(shards.shard_entries(self._shard(base, digest), shards.MAX_VALUES))
             except ContentError as error:
                 return error
 

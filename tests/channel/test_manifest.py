@@ -20,7 +20,7 @@ from indexer.channel.manifest import (
     holds,
     names_own_config,
     plain_manifest,
-    with_archive,
+    with_archives,
     without_archives,
 )
 from indexer.errors import ContentError
@@ -68,7 +68,7 @@ def pushed(*packages: Package, previous: bytes | None = None, created: str = CRE
     body = previous
     for package in packages:
         earlier = None if body is None else raw(body)
-        body = with_archive(earlier, archive(package, created), KEY)
+        body = with_archives(earlier, [archive(package, created)], KEY)
     assert body is not None
     return body
 
@@ -335,13 +335,13 @@ def test_manifests_of_a_few_fields_can_be_added_to(odd: dict[str, Any]) -> None:
 def test_what_is_no_image_manifest_is_not_written_over(body: bytes, media_type: str) -> None:
     previous = RawManifest(body, media_type)
     with pytest.raises(ContentError):
-        with_archive(previous, archive(CONDA), KEY)
+        with_archives(previous, [archive(CONDA)], KEY)
     assert not holds(previous, CONDA.file_name, CONDA.sha256)
 
 
 def test_an_image_index_is_refused_by_name() -> None:
     with pytest.raises(ContentError, match="image index"):
-        with_archive(RawManifest(b'{"manifests": []}', OCI_INDEX), archive(CONDA), KEY)
+        with_archives(RawManifest(b'{"manifests": []}', OCI_INDEX), [archive(CONDA)], KEY)
 
 
 def test_nothing_is_written_that_could_not_be_read_again() -> None:

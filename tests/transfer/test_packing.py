@@ -276,7 +276,7 @@ def test_a_conda_without_what_it_installs_is_refused(tmp_path: Path) -> None:
     with zipfile.ZipFile(buffer, "w") as file:
         for name, data in info_part().items():
             file.writestr(name, data)
-    refused(conda_of(tmp_path, buffer.getvalue()), "no of pkg-")
+    refused(conda_of(tmp_path, buffer.getvalue()), "no pkg-")
 
 
 def test_two_info_parts_are_none_since_readers_differ_in_which_they_take(tmp_path: Path) -> None:
