@@ -21,7 +21,7 @@ from indexer.errors import ContentError, printable
 from indexer.files import sha256_of
 from indexer.parallel import in_order
 from indexer.progress import SILENCE, Progress, counted
-from indexer.published import Folder, Published, is_address, is_path, read_bytes, resolve
+from indexer.published import Folder, Published, is_path, read_bytes, read_place, resolve
 from indexer.published.records import is_json, read_records, same_when_unpacked
 from indexer.render import channeldata, history, repodata, shards
 from indexer.render.zstd import decompress
@@ -226,9 +226,7 @@ class _Subdir:
 
     def _shard(self, where: str) -> bytes | ContentError | None:
         try:
-            if is_address(where):
-                return self._channel.fetch_address(where, shards.MAX_SHARD)
-            return read_bytes(self._channel, where, shards.MAX_SHARD)
+            return read_place(self._channel, where, shards.MAX_SHARD)
         except ContentError as error:
             return error
 

@@ -237,6 +237,13 @@ def read_bytes(channel: Published, path: str, limit: int) -> bytes | None:
     return data
 
 
+def read_place(channel: Published, place: str, limit: int) -> bytes | None:
+    """A small file's content, by its path in the channel or its address; None where it isn't."""
+    if is_address(place):
+        return channel.fetch_address(place, limit)
+    return read_bytes(channel, place, limit)
+
+
 def _fetch_address(transport: Transport, address: str, limit: int) -> bytes | None:
     answer = transport.request("GET", address, limit=limit)
     if answer.status == 200:

@@ -21,7 +21,14 @@ from indexer.channel.artifact import place_of
 from indexer.channel.record import encode
 from indexer.errors import ConfigError, ContentError, DeniedError, NotFoundError, printable
 from indexer.files import sha256_of
-from indexer.published import Folder, Published, is_address, is_path, read_bytes, resolve
+from indexer.published import (
+    Folder,
+    Published,
+    is_path,
+    read_bytes,
+    read_place,
+    resolve,
+)
 from indexer.published.records import read_info, read_records
 from indexer.registry.content import OCI_MANIFEST, Content, Descriptor, Digest, RawManifest
 from indexer.registry.urls import shown
@@ -233,11 +240,7 @@ class Publish:
         return Item(index.subdir, name, digest, len(data), reference, written)
 
     def _shard(self, place: str) -> bytes:
-        data = (
-            self._site.fetch_address(place, shards.MAX_SHARD)
-            if is_address(place)
-            else read_bytes(self._site, place, shards.MAX_SHARD)
-        )
+        data = read_place(self._site, place, shards.MAX_SHARD)
         if data is None:
             raise ContentError(f"{place} is missing")
         return data

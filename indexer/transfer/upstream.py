@@ -31,6 +31,7 @@ from indexer.published import (
     is_address,
     open_published,
     read_bytes,
+    read_place,
     resolve,
 )
 from indexer.published.records import read_info, read_records
@@ -242,11 +243,7 @@ class Upstream:
 
     def _shard(self, base: str, digest: str) -> bytes:
         place = f"{base}{digest}{shards.SUFFIX}"
-        data = (
-            self._channel.fetch_address(place, shards.MAX_SHARD)
-            if is_address(place)
-            else read_bytes(self._channel, place, shards.MAX_SHARD)
-        )
+        data = read_place(self._channel, place, shards.MAX_SHARD)
         if data is None:
             raise ContentError(f"{shown(place)} is missing")
         if hashlib.sha256(data).hexdigest() != digest:
