@@ -81,7 +81,7 @@ def main(*, debug: bool) -> None:
     \b
     Exit codes: 0 done or nothing to do; 1 a fault of cf-index (check: problems found);
     2 usage or configuration; 3 registry unavailable or its listing incomplete;
-    4 refused by the guard; 5 artifacts left out, under --strict.
+    4 refused by the guard; 5 some artifacts left out (--strict) or not transferred.
     """
     if threading.current_thread() is threading.main_thread():
         signal.signal(signal.SIGTERM, _terminate)
