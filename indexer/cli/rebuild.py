@@ -12,6 +12,7 @@ from typing import Any
 import click
 import orjson
 
+from indexer.cli import options
 from indexer.cli.display import JsonLog, Terminal
 from indexer.config import PREFIX, Config, load_config
 from indexer.errors import CfIndexError, ConfigError
@@ -22,39 +23,17 @@ _STRICT_EXIT = 5
 
 
 @click.command(short_help="Read the registry, write the index, publish it into a folder.")
-@click.option(
-    "--config",
-    "config_file",
-    type=click.Path(path_type=Path),
-    metavar="FILE",
-    help="Settings file.  [default: cf-index.toml, where there is one]",
-)
-@click.option(
-    "--registry",
-    metavar="URL",
-    help="oci://host/namespace, oci+http://host:port/namespace or ocidir://path.",
-)
-@click.option("--channel", metavar="NAME", help="The channel's name, the part after the namespace.")
+@options.config_file
+@options.registry
+@options.channel
 @click.option(
     "--output",
     type=click.Path(path_type=Path),
     metavar="DIR",
     help="The site's folder. It is replaced whole at each publication.",
 )
-@click.option(
-    "--subdir",
-    "subdirs",
-    multiple=True,
-    metavar="SUBDIR",
-    help="Read this subdir; repeatable.  [default: all that the registry has]",
-)
-@click.option(
-    "--package",
-    "packages",
-    multiple=True,
-    metavar="GLOB",
-    help="Refresh only packages of these names; repeatable. All others stay.",
-)
+@options.subdir("Read this subdir; repeatable.  [default: all that the registry has]")
+@options.package("Refresh only packages of these names; repeatable. All others stay.")
 @click.option(
     "--names",
     metavar="FILE",
@@ -97,15 +76,10 @@ _STRICT_EXIT = 5
     help="Look again at this share of the validated artifacts, such as 1/96.",
 )
 @click.option("--full", is_flag=True, help="Read everything anew, without the state.")
-@click.option("--dry-run", is_flag=True, help="Print the plan and write nothing.")
+@options.dry_run("Print the plan and write nothing.")
 @click.option("--strict", is_flag=True, help="Exit 5 when artifacts were left out.")
-@click.option("--jobs", type=int, metavar="N", help="Requests under way at once.  [default: 16]")
-@click.option(
-    "--retry-for",
-    type=float,
-    metavar="SECONDS",
-    help="How long a failing request is tried.  [default: 60]",
-)
+@options.jobs
+@options.retry_for
 @click.option(
     "--report",
     type=click.Path(path_type=Path),
