@@ -19,7 +19,7 @@ from indexer.transfer.job import Job
 from indexer.transfer.outcome import Crew, Failure, Outcome, metered
 from indexer.transfer.packing import Hashes, hash_file
 from indexer.transfer.pruning import Pruner
-from indexer.transfer.pushing import ROUNDS, Build, LocalFile, Pushed, Pusher
+from indexer.transfer.pushing import Build, LocalFile, Pushed, Pusher, pushing
 from indexer.transfer.upstream import Entry, Upstream
 
 
@@ -48,21 +48,7 @@ class Mirror:
         what is asked for, RegistryError where upstream or the registry doesn't answer, and
         GuardError, before anything is done, where too much would be taken out.
         """
-        with tempfile.TemporaryDirectory(prefix="cf-index-") as scratch:
-            pusher = Pusher(
-                self._job.registry,
-                self._job.channel,
-                status_key=self._job.status_key,
-                now=self._job.now,
-                scratch=Path(scratch),
-                progress=SILENCE,
-            )
-
-            def abort() -> None:
-                pusher.stop()
-                self._job.abort()
-
-            crew = Crew(self.outcome, self._job.jobs, abort)
+        with pushing(self._job, self.outcome, SILENCE) as (pusher, crew):
             listed = self._list()
             lacks = self._compare(crew, pusher, listed)
             if pruner is not None:
@@ -71,7 +57,12 @@ class Mirror:
                 self._foresee(crew, pusher, lacks)
             else:
                 self._copy_all(crew, pusher, lacks)
-                self._settle(crew, pusher, lacks)
+                by_place = {lack.place: lack for lack in lacks}
+                pusher.settle(
+                    crew,
+                    lambda place: self._copy(pusher, replace(by_place[place], is_new=False)),
+                    lambda place: _names(by_place[place]),
+                )
             if pruner is not None:
                 pruner.carry_out(crew, pusher)
         return self.outcome
@@ -185,16 +176,6 @@ class Mirror:
                 pass
         finally:
             self._job.progress.end()
-
-    def _settle(self, crew: Crew, pusher: Pusher, lacks: Sequence[_Lack]) -> None:
-        """Copy again what somebody else has overwritten meanwhile."""
-        by_place = {lack.place: lack for lack in lacks}
-        for _ in range(ROUNDS):
-            lost = [replace(by_place[place], is_new=False) for place in pusher.lost(crew)]
-            if not lost:
-                return
-            for _, pushed in crew.each(lost, lambda lack: self._copy(pusher, lack), _names):
-                self.outcome.did((), pushed.failures)
 
     def _copy(self, pusher: Pusher, lack: _Lack) -> Pushed:
         """Download what is lacking of a build, and push it; nothing stays on this machine."""

@@ -84,8 +84,7 @@ class Pruner:
         """Take out what was planned; in a dry run only count it."""
         if self._outcome.dry_run:
             for gone in self._plan:
-                for item in gone.items:
-                    self._outcome.removed.add(item)
+                self._outcome.took_out(gone.items)
             return
         for _ in crew.each(
             self._plan,

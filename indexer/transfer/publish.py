@@ -181,7 +181,7 @@ class Publish:
             if not self.outcome.dry_run:
                 self._job.registry.put_blob(repository, Content.of_file(path, digest, size))
             reference = self._job.registry.address.reference(repository, LATEST)
-            self.outcome.moved.add(Item(index.subdir, name, digest.hex, size, reference))
+            self.outcome.did([Item(index.subdir, name, digest.hex, size, reference)])
         if not self.outcome.dry_run:
             self._put_manifest(repository, current, files)
 

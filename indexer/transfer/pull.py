@@ -88,8 +88,7 @@ class Pull:
                 f"{self._denied or '.'}"
             )
         if self.outcome.dry_run:
-            for item in self._lacking(crew, found):
-                self.outcome.moved.add(self._item(item))
+            self.outcome.did(map(self._item, self._lacking(crew, found)))
             return self.outcome
         _make(self._output)
         with locked(self._output / _LOCK, f"the folder {self._output}"):

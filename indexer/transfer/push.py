@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import tempfile
 from collections import Counter
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass, replace
@@ -18,7 +17,7 @@ from indexer.transfer.job import Job
 from indexer.transfer.notify import Notifier
 from indexer.transfer.outcome import Crew, Failure, Item, Outcome
 from indexer.transfer.packing import hash_file, read_index_json
-from indexer.transfer.pushing import ROUNDS, Build, LocalFile, Pusher
+from indexer.transfer.pushing import Build, LocalFile, Pusher, pushing
 
 
 @dataclass(frozen=True, slots=True)
@@ -60,27 +59,18 @@ class Push:
         doesn't answer.
         """
         found = sorted(find_archives(paths), key=str)
-        with tempfile.TemporaryDirectory(prefix="cf-index-") as scratch:
-            pusher = Pusher(
-                self._job.registry,
-                self._job.channel,
-                status_key=self._job.status_key,
-                now=self._job.now,
-                scratch=Path(scratch),
-                progress=self._job.progress,
-            )
-
-            def abort() -> None:
-                pusher.stop()
-                self._job.abort()
-
-            crew = Crew(self.outcome, self._job.jobs, abort)
+        with pushing(self._job, self.outcome, self._job.progress) as (pusher, crew):
             builds = self._compare(crew, pusher, self._read(crew, found))
             if self.outcome.dry_run:
                 self._foresee(crew, pusher, builds)
             else:
                 self._push(crew, pusher, builds, notifier)
-                self._settle(crew, pusher, builds)
+                by_place = {build.place: build for build in builds}
+                pusher.settle(
+                    crew,
+                    lambda place: pusher.push(replace(by_place[place], is_new=False)),
+                    lambda place: _names((place, by_place[place].files)),
+                )
         return self.outcome
 
     def _read(self, crew: Crew, found: Sequence[_Found]) -> dict[Place, list[LocalFile]]:
@@ -155,7 +145,7 @@ class Push:
             )
             self.outcome.present += len(files) - len(lacking)
             for file in lacking:
-                if previous is not None and manifest.has_archive(previous, file.path.name):
+                if previous is not None:
                     self._note_replaced(previous, place, file)
             if lacking:
                 builds.append(Build(place, lacking, is_new=previous is None))
@@ -199,18 +189,6 @@ class Push:
             if notifier is not None:
                 # What is pushed is pushed, however this ended; nobody would tell of it later.
                 notifier.close()
-
-    def _settle(self, crew: Crew, pusher: Pusher, builds: Sequence[Build]) -> None:
-        """Push again what somebody else has overwritten meanwhile."""
-        by_place = {build.place: build for build in builds}
-        for _ in range(ROUNDS):
-            lost = [replace(by_place[place], is_new=False) for place in pusher.lost(crew)]
-            if not lost:
-                return
-            for _, pushed in crew.each(
-                lost, pusher.push, lambda build: _names((build.place, build.files))
-            ):
-                self.outcome.did((), pushed.failures)
 
 
 def _names(item: tuple[Place, Iterable[LocalFile]]) -> Iterator[str]:

@@ -4,10 +4,9 @@ from __future__ import annotations
 
 import tempfile
 import threading
-from collections.abc import Collection, Sequence
-from contextlib import suppress
+from collections.abc import Callable, Collection, Iterable, Iterator, Sequence
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass, field
-from datetime import datetime
 from pathlib import Path
 from typing import IO
 
@@ -24,15 +23,16 @@ from indexer.errors import (
     NotFoundError,
 )
 from indexer.progress import Progress
-from indexer.registry.base import How, Registry
+from indexer.registry.base import How
 from indexer.registry.content import OCI_MANIFEST, Content, Digest, RawManifest
-from indexer.transfer.outcome import Crew, Failure, Item, metered
+from indexer.transfer.job import Job
+from indexer.transfer.outcome import Crew, Failure, Item, Outcome, metered
 from indexer.transfer.packing import Hashes, hash_file, pack_info
 
 # Whoever writes the same tag all the time is given so many turns.
 _TURNS = 5
 # How often a run makes sure that what it wrote is still there.
-ROUNDS = 3
+_ROUNDS = 3
 # Asking for a mount costs as much as sending something small.
 _WORTH_MOUNTING = 64 * 1024
 _REMEMBERED = 10_000
@@ -75,26 +75,27 @@ class _Turn:
     is_done: bool = False
 
 
+@contextmanager
+def pushing(job: Job, outcome: Outcome, progress: Progress) -> Iterator[tuple[Pusher, Crew]]:
+    """Who pushes one build, and who does it for many; for the length of a transfer."""
+    with tempfile.TemporaryDirectory(prefix="cf-index-") as scratch:
+        pusher = Pusher(job, Path(scratch), progress)
+
+        def abort() -> None:
+            pusher.stop()
+            job.abort()
+
+        yield pusher, Crew(outcome, job.jobs, abort)
+
+
 class Pusher:
-    """Pushes the builds of one channel. ``now`` is the time of the upload.
+    """Pushes the builds of one channel; ``progress`` is told of the bytes of archives."""
 
-    ``status_key`` is the annotation that new content loses.
-    """
-
-    def __init__(
-        self,
-        registry: Registry,
-        channel: str,
-        *,
-        status_key: str,
-        now: datetime,
-        scratch: Path,
-        progress: Progress,
-    ) -> None:
-        self._registry = registry
-        self._channel = channel
-        self._status_key = status_key
-        self._created = now.strftime("%Y.%m.%d.%H%M%S")
+    def __init__(self, job: Job, scratch: Path, progress: Progress) -> None:
+        self._registry = job.registry
+        self._channel = job.channel
+        self._status_key = job.status_key
+        self._created = job.now.strftime("%Y.%m.%d.%H%M%S")
         self.scratch = scratch
         self._progress = progress
         self._stopped = threading.Event()
@@ -172,7 +173,18 @@ class Pusher:
         reference = self.reference(place)
         return Item(place.subdir, file_name, sha256 or "", known, reference, sent=sent)
 
-    def lost(self, crew: Crew) -> list[Place]:
+    def settle(
+        self, crew: Crew, again: Callable[[Place], Pushed], names: Callable[[Place], Iterable[str]]
+    ) -> None:
+        """Make sure that what was written is still there; ``again`` pushes what isn't."""
+        for _ in range(_ROUNDS):
+            lost = self._lost(crew)
+            if not lost:
+                return
+            for _, pushed in crew.each(lost, again, names):
+                crew.outcome.did((), pushed.failures)
+
+    def _lost(self, crew: Crew) -> list[Place]:
         """The tags that were written since this was asked last, and don't hold what was written.
 
         By HTTP, whoever writes the same tag in the same moment overwrites it.

@@ -34,7 +34,7 @@ def test_what_somebody_else_overwrote_meanwhile_is_pushed_again(remote: Shop) ->
     remote.push(bz2)
     theirs = remote.rig.fake.manifest_of(repository, tag)
     job = remote.job()
-    settle, overwritten = job._settle, []  # noqa: SLF001  between writing and making sure
+    settle, overwritten = Pusher.settle, []
 
     def overwrite_first(*arguments: Any) -> None:
         body = json.dumps(theirs).encode()
@@ -42,8 +42,10 @@ def test_what_somebody_else_overwrote_meanwhile_is_pushed_again(remote: Shop) ->
         overwritten.append(remote.rig.fake.manifest_of(repository, tag))
         settle(*arguments)
 
-    job._settle = overwrite_first  # type: ignore[method-assign, assignment]  # noqa: SLF001
-    outcome = job.run([conda])
+    with pytest.MonkeyPatch.context() as patch:
+        # Between writing and making sure.
+        patch.setattr(Pusher, "settle", overwrite_first)
+        outcome = job.run([conda])
 
     assert (outcome.moved.count, outcome.failed) == (1, 0)
     assert len(overwritten) == 1
