@@ -70,22 +70,14 @@ class Archive:
         return Digest(self.sha256)
 
 
-def read_document(raw: RawManifest) -> dict[str, Any]:
-    """A manifest's JSON, to be changed. Raises ContentError where it can't be added to."""
-    _image(raw)
-    document: dict[str, Any] = orjson.loads(raw.body)
-    return document
-
-
 def holds(raw: RawManifest, file_name: str, sha256: str) -> bool:
     """Whether a manifest has exactly this archive, with what belongs beside it."""
     try:
-        layers = read_document(raw)["layers"]
+        found = layers(raw)
     except ContentError:
         return False
-    types = {layer.get("mediaType") for layer in layers}
-    return {INFO_TYPE, INDEX_JSON_TYPE} <= types and any(
-        layer["digest"] == f"sha256:{sha256}" and _title(layer) == file_name for layer in layers
+    return {INFO_TYPE, INDEX_JSON_TYPE} <= {layer.media_type for layer in found} and any(
+        layer.digest.hex == sha256 and layer.title == file_name for layer in found
     )
 
 
@@ -131,7 +123,7 @@ def with_archives(previous: RawManifest | None, new: Sequence[Archive], status_k
     same content gives the same bytes. Raises ContentError where the tag can't hold it.
     """
     *earlier, last = new
-    old = read_document(previous) if previous is not None else {}
+    old = _document(previous) if previous is not None else {}
     if previous is not None:
         _check_owner(previous, last)
     old_layers: list[dict[str, Any]] = old.get("layers", [])
@@ -153,7 +145,7 @@ def without_archives(raw: RawManifest, file_names: Iterable[str]) -> bytes | Non
     names = set(file_names)
     if all(layer.title in names for layer in archives(raw)):
         return None
-    document = read_document(raw)
+    document = _document(raw)
     layers = [layer for layer in document["layers"] if _title(layer) not in names]
     return _encode(document, layers, document.get("annotations") or {})
 
@@ -179,6 +171,13 @@ def descriptor(
         "digest": str(digest),
         "annotations": annotations,
     }
+
+
+def _document(raw: RawManifest) -> dict[str, Any]:
+    """A manifest's JSON, to be changed. Raises ContentError where it can't be added to."""
+    _image(raw)
+    document: dict[str, Any] = orjson.loads(raw.body)
+    return document
 
 
 def _image(raw: RawManifest) -> ImageManifest:

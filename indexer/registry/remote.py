@@ -117,15 +117,15 @@ class RemoteRegistry:
 
     def download(self, repository: str, descriptor: Descriptor, file: IO[bytes]) -> None:
         """A blob into a file; what the file holds already isn't asked for again."""
-        try:
-            self._download(repository, descriptor, file)
-        except ContentError:
-            file.truncate(0)
+        for turn in range(2):
             try:
                 self._download(repository, descriptor, file)
             except ContentError:
                 file.truncate(0)
-                raise
+                if turn:
+                    raise
+            else:
+                return
 
     def put_blob(self, repository: str, content: Content, mount_from: str | None = None) -> How:
         """Ask for it by HEAD; mount it; or send it by POST and PUT."""
