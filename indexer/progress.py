@@ -8,7 +8,7 @@ from typing import Literal, Protocol, TypeVar
 T = TypeVar("T")
 
 # Items between two steps of a bar: a step for each would cost more than the work.
-_EVERY = 1000
+STEP = 1000
 
 
 # What is counted: things, or bytes that are moved, of which the rate is of interest.
@@ -53,7 +53,7 @@ def counted(items: Iterable[T], progress: Progress) -> Iterator[T]:
     for item in items:
         yield item
         since += 1
-        if since == _EVERY:
+        if since == STEP:
             progress.step(since)
             since = 0
     progress.step(since)

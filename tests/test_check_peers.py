@@ -260,7 +260,7 @@ def peak_of_check(root: Path, count: int) -> int:
     folder.mkdir(parents=True)
     tracemalloc.start()
     try:
-        sections = {"packages": iter(()), "packages.conda": many(count)}
+        sections = {"packages": (), "packages.conda": repodata.lines(many(count))}
         repodata.write_repodata(folder, "noarch", None, sections)
         (folder / repodata.ZST_NAME).unlink()
         assert check(folder.parent) == ({"noarch": count}, [])

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import ExitStack
 from dataclasses import dataclass
 from datetime import datetime
@@ -12,15 +12,16 @@ from pathlib import Path
 
 from indexer.channel.plan import Change
 from indexer.files import size_of
-from indexer.progress import Progress, counted
+from indexer.progress import STEP, Progress
 from indexer.rebuild.planning import SubdirPlan
 from indexer.rebuild.previous import Previous
 from indexer.rebuild.publish import Staged
 from indexer.render import channeldata, history, pages, repodata, shards, summary
 from indexer.render.history import ChangeEntry, FileEntry, Snapshot, SubdirEntry
+from indexer.render.sorted_lines import SortedLines
 
 # Goes up when the same records are written as other bytes.
-RENDERING = 1
+RENDERING = 2
 
 
 @dataclass(frozen=True, slots=True)
@@ -109,20 +110,32 @@ def _write_repodata(
     progress: Progress,
 ) -> tuple[repodata.Written, repodata.Written]:
     with ExitStack() as stack:
+        sections: dict[str, Iterator[bytes]] = {}
         lines = None
         if not plan.rewrites:
             path = previous.subdir(plan.subdir).repodata
-            lines = repodata.Lines(stack.enter_context(path.open("rb")))
-        sections = {
-            section: counted(
-                repodata.merge(
-                    lines.section(section) if lines else (), plan.spool.section(section)
-                ),
-                progress,
-            )
-            for section in repodata.SECTIONS
-        }
+            lines = SortedLines(stack.enter_context(path.open("rb")))
+        for section in repodata.SECTIONS:
+            changes = plan.spool.section(section)
+            blocks = lines.merged(section, changes) if lines else repodata.lines(_there(changes))
+            sections[section] = _counted(blocks, progress)
         return repodata.write_repodata(folder, plan.subdir, base_url, sections)
+
+
+def _there(changes: Iterable[tuple[str, bytes | None]]) -> Iterator[tuple[str, bytes]]:
+    return ((file_name, body) for file_name, body in changes if body is not None)
+
+
+def _counted(blocks: Iterable[bytes], progress: Progress) -> Iterator[bytes]:
+    """The same blocks, with steps of the bar for their lines."""
+    since = 0
+    for block in blocks:
+        yield block
+        since += 1 + block.count(repodata.SEPARATOR)
+        if since >= STEP:
+            progress.step(since)
+            since = 0
+    progress.step(since)
 
 
 def write_channel(

@@ -1,7 +1,7 @@
 """repodata.json (CEP 36), one record a line, so that it can be read and compared as a stream.
 
-A new file is the previous one with this run's changes merged in: what didn't change is
-copied line by line and never parsed.
+A new file is the previous one with this run's changes put in: what didn't change is copied
+as it is and never parsed (sorted_lines.py).
 """
 
 from __future__ import annotations
@@ -17,7 +17,7 @@ import orjson
 
 from indexer.channel.record import encode
 from indexer.errors import ContentError
-from indexer.render.zstd import LEVEL, zstd
+from indexer.render.zstd import packer, zstd
 
 FILE_NAME = "repodata.json"
 ZST_NAME = "repodata.json.zst"
@@ -25,6 +25,8 @@ SECTIONS = ("packages", "packages.conda")
 # More than a record can have: index.json is bounded.
 _MAX_LINE = 4 * 1024 * 1024
 _FLUSH_AT = 1024 * 1024
+# Between two lines of a section.
+SEPARATOR = b",\n"
 # Printable ASCII without quote and backslash: what a file name of ours can hold, and more.
 _FILE_NAME = re.compile(rb'"[ !#-\[\]-~]+')
 
@@ -44,7 +46,7 @@ class _Sink:
         self._files = (plain, packed)
         self._hashes = (hashlib.sha256(), hashlib.sha256())
         self._sizes = [0, 0]
-        self._packer = zstd.ZstdCompressor(LEVEL)
+        self._packer = packer()
         self._buffer = bytearray()
 
     def write(self, data: bytes) -> None:
@@ -73,9 +75,9 @@ def write_repodata(
     folder: Path,
     subdir: str,
     base_url: str | None,
-    sections: Mapping[str, Iterable[tuple[str, bytes]]],
+    sections: Mapping[str, Iterable[bytes]],
 ) -> tuple[Written, Written]:
-    """Write repodata.json and its .zst into ``folder`` from file names and encoded records.
+    """Write repodata.json and its .zst into ``folder`` from blocks of lines, as ``lines`` makes.
 
     Each section comes in order of file names. Both files must not exist yet.
     """
@@ -86,36 +88,24 @@ def write_repodata(
         for section in SECTIONS:
             sink.write(b'"' + section.encode() + b'":{')
             separator = b"\n"
-            for file_name, body in sections[section]:
-                sink.write(separator + b'"' + file_name.encode() + b'":' + body)
-                separator = b",\n"
+            for block in sections[section]:
+                sink.write(separator)
+                sink.write(block)
+                separator = SEPARATOR
             sink.write(b"\n},\n")
         version = b"2" if base_url else b"1"
         sink.write(b'"removed":[],\n"repodata_version":' + version + b"\n}\n")
         return sink.close()
 
 
-def merge(
-    previous: Iterable[tuple[str, bytes]], changes: Iterable[tuple[str, bytes | None]]
-) -> Iterator[tuple[str, bytes]]:
-    """Previous lines with changes put in; both in order of file names; None takes a line out."""
-    pending = iter(changes)
-    change = next(pending, None)
-    for file_name, body in previous:
-        while change is not None and change[0] < file_name:
-            if change[1] is not None:
-                yield change[0], change[1]
-            change = next(pending, None)
-        if change is not None and change[0] == file_name:
-            if change[1] is not None:
-                yield change[0], change[1]
-            change = next(pending, None)
-        else:
-            yield file_name, body
-    while change is not None:
-        if change[1] is not None:
-            yield change[0], change[1]
-        change = next(pending, None)
+def line(file_name: str, body: bytes) -> bytes:
+    """One record's line, without what separates it from the next."""
+    return b'"' + file_name.encode() + b'":' + body
+
+
+def lines(records: Iterable[tuple[str, bytes]]) -> Iterator[bytes]:
+    """Encoded records, by file name, as the writer takes them."""
+    return (line(file_name, body) for file_name, body in records)
 
 
 class Lines:

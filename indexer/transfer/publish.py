@@ -297,7 +297,12 @@ def _write(plain: Path, folder: Path, subdir: str, base_url: str | None) -> None
             sections = {
                 section: _checked(_parsed(lines.section(section))) for section in repodata.SECTIONS
             }
-        repodata.write_repodata(folder, subdir, base_url, sections)
+        repodata.write_repodata(
+            folder,
+            subdir,
+            base_url,
+            {section: repodata.lines(records) for section, records in sections.items()},
+        )
 
 
 def _sample(plain: Path, subdir: str) -> list[str]:

@@ -259,7 +259,7 @@ def replace_index(folder: Path, subdir: str, records: Mapping[str, bytes]) -> No
     """Write repodata.json and its compressed twin, each never seen half-written."""
     ordered = sorted(records.items())
     sections = {
-        section: iter([item for item in ordered if section_of(item[0]) == section])
+        section: repodata.lines([item for item in ordered if section_of(item[0]) == section])
         for section in repodata.SECTIONS
     }
     try:

@@ -26,7 +26,9 @@ def write_repodata(
 ) -> bytes:
     """Write repodata.json and its .zst into a new folder; give the plain one's bytes."""
     folder.mkdir(parents=True)
-    sections = {section: in_section(section, records) for section in repodata.SECTIONS}
+    sections = {
+        section: repodata.lines(in_section(section, records)) for section in repodata.SECTIONS
+    }
     repodata.write_repodata(folder, subdir, base_url, sections)
     return (folder / repodata.FILE_NAME).read_bytes()
 

@@ -24,7 +24,6 @@ RECORDS = [
     record("_beta", "1!2.0+x", depends=[]),
     record("alpha-doc", "1.0"),
 ]
-FILES = [f"{name}.conda" for name in "abcdefgh"]
 
 
 def test_parsed_as_json_it_says_what_was_given(tmp_path: Path) -> None:
@@ -67,7 +66,9 @@ def test_the_compressed_file_is_the_plain_one(count: int, tmp_path: Path) -> Non
 
 
 def test_hashes_and_sizes_are_those_of_the_files(tmp_path: Path) -> None:
-    sections = {section: in_section(section, RECORDS) for section in repodata.SECTIONS}
+    sections = {
+        section: repodata.lines(in_section(section, RECORDS)) for section in repodata.SECTIONS
+    }
     written = repodata.write_repodata(tmp_path, "noarch", None, sections)
     for name, told in zip((repodata.FILE_NAME, repodata.ZST_NAME), written, strict=True):
         data = (tmp_path / name).read_bytes()
@@ -87,7 +88,7 @@ def test_version_2_if_and_only_if_packages_are_elsewhere(
 
 def test_a_file_that_the_old_site_shares_is_never_written_into(tmp_path: Path) -> None:
     write_repodata(tmp_path / "noarch", RECORDS)
-    sections = {section: in_section(section, []) for section in repodata.SECTIONS}
+    sections = {section: repodata.lines(in_section(section, [])) for section in repodata.SECTIONS}
     with pytest.raises(FileExistsError):
         repodata.write_repodata(tmp_path / "noarch", "noarch", None, sections)
 
@@ -101,17 +102,3 @@ def test_rattler_reads_it(records: list[Record], tmp_path: Path) -> None:
     assert {(r.file_name, r.sha256.hex()) for r in found if r.sha256} == {
         (r.file_name, r.sha256) for r in records
     }
-
-
-@given(
-    before=st.dictionaries(st.sampled_from(FILES), st.binary(min_size=1, max_size=2)),
-    changes=st.dictionaries(
-        st.sampled_from(FILES), st.one_of(st.none(), st.binary(min_size=1, max_size=2))
-    ),
-)
-def test_changes_put_into_a_stream_are_those_put_into_a_mapping(
-    before: dict[str, bytes], changes: dict[str, bytes | None]
-) -> None:
-    merged = list(repodata.merge(sorted(before.items()), sorted(changes.items())))
-    expected = {name: body for name, body in (before | changes).items() if body is not None}
-    assert merged == sorted(expected.items())
