@@ -324,7 +324,13 @@ class _Rebuild:
         staged.write(STATUS, status_bytes(self._report))
         with self._timed("checking"):
             named = [plan.subdir for plan in plans]
-            findings = check_channel(Folder(staged.root), named, progress)
+            # What changes are put into was found, by its hashes, to be what was swapped in.
+            since = {
+                plan.subdir: Folder(previous.folder)
+                for plan in plans
+                if previous.folder and not plan.rewrites and plan.count.total
+            }
+            findings = check_channel(Folder(staged.root), named, progress, since)
         if findings.problems:
             raise CfIndexError(
                 "The new index failed its own check and was not published: "

@@ -1,4 +1,4 @@
-"""Reads any channel back, as streams, and says what is wrong with it.
+"""Reads a subdir back, as streams, whatever tool made it, and says what is wrong with it.
 
 Forms are compared by sums of record hashes for each package name, so memory grows with the
 names and not with the records; only names whose sums differ are looked at again.
@@ -7,60 +7,26 @@ names and not with the records; only names whose sums differ are looked at again
 from __future__ import annotations
 
 import hashlib
-import re
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-import orjson
-
-from indexer.channel.index_json import against_fields, against_parsing
-from indexer.channel.record import encode, section_of
-from indexer.errors import ContentError, printable
-from indexer.files import sha256_of
+from indexer.channel.record import encode
+from indexer.check.findings import Findings
+from indexer.check.record import against_record
+from indexer.errors import ContentError
 from indexer.parallel import in_order
-from indexer.progress import SILENCE, Progress, counted
-from indexer.published import Folder, Published, is_path, read_bytes, read_place, resolve
+from indexer.progress import Progress, counted
+from indexer.published import Published, read_place, resolve
 from indexer.published.records import is_json, read_records, same_when_unpacked
-from indexer.render import channeldata, history, repodata, shards
+from indexer.render import repodata, shards
 from indexer.render.zstd import decompress
 
-_MAX_SMALL = 256 * 1024 * 1024
-_MAX_PROBLEMS = 100
 _SHOWN = 10
 _THREADS = 8
-_HEX64 = re.compile(r"[0-9a-f]{64}")
-_HEX32 = re.compile(r"[0-9a-f]{32}")
 # What a subdir may have besides; nothing but JSON is asked of them.
 _OTHERS = ("current_repodata.json", "repodata_from_packages.json", "run_exports.json")
-
-
-@dataclass(frozen=True, slots=True)
-class Problem:
-    """One thing that is wrong: in which file, and what."""
-
-    where: str
-    what: str
-
-    def __str__(self) -> str:
-        return f"{self.where}: {self.what}"
-
-
-@dataclass(slots=True)
-class Findings:
-    """What a check came to. Beyond a hundred problems they are only counted."""
-
-    problems: list[Problem] = field(default_factory=list)
-    uncounted: int = 0
-    records: dict[str, int] = field(default_factory=dict)
-
-    def add(self, where: str, what: str) -> None:
-        """Note a problem."""
-        if len(self.problems) < _MAX_PROBLEMS:
-            self.problems.append(Problem(printable(where), printable(what)))
-        else:
-            self.uncounted += 1
 
 
 @dataclass(slots=True)
@@ -75,72 +41,7 @@ class _Form:
         self.sums[name] = (self.sums.get(name, 0) + _hash(file_name, fields)) % 2**128
 
 
-def check_channel(
-    channel: Published,
-    subdirs: Sequence[str] | None = None,
-    progress: Progress = SILENCE,
-) -> Findings:
-    """Check a published channel; without ``subdirs``, all that it says it has."""
-    findings = Findings()
-    snapshot = _check_snapshot(channel, findings, subdirs)
-    known = _subdirs(channel, snapshot, findings) if subdirs is None else set(subdirs)
-    if "noarch" not in known and channel.fetch("noarch/repodata.json") is None:
-        findings.add("noarch/repodata.json", "missing; every channel must have it")
-    for subdir in sorted(known):
-        _Subdir(channel, subdir, findings, progress).check()
-    return findings
-
-
-def _subdirs(channel: Published, snapshot: history.Snapshot | None, findings: Findings) -> set[str]:
-    """The subdirs that a channel says it has, and those that it has without saying so."""
-    # Every channel must have noarch (CEP 26).
-    found = {"noarch"}
-    if isinstance(channel, Folder):
-        found |= {path.parent.name for path in channel.root.glob("*/repodata.json")}
-    if snapshot is not None:
-        return found | snapshot.subdirs.keys()
-    data = read_bytes(channel, channeldata.FILE_NAME, _MAX_SMALL)
-    if data is not None:
-        try:
-            listed = orjson.loads(data)["subdirs"]
-            return found | {item for item in listed if isinstance(item, str) and is_path(item)}
-        except (orjson.JSONDecodeError, KeyError, TypeError) as error:
-            findings.add(channeldata.FILE_NAME, f"has no list of subdirs ({error!r})")
-    elif not isinstance(channel, Folder):
-        findings.add(channel.location, "doesn't say which subdirs it has; name them with --subdir")
-    return found
-
-
-def _check_snapshot(
-    channel: Published, findings: Findings, subdirs: Sequence[str] | None
-) -> history.Snapshot | None:
-    data = read_bytes(channel, history.SNAPSHOT, _MAX_SMALL)
-    if data is None:
-        return None
-    try:
-        snapshot = history.decode_snapshot(data)
-    except ContentError as error:
-        findings.add(history.SNAPSHOT, str(error))
-        return None
-    listed: dict[str, history.FileEntry] = dict(snapshot.files)
-    for name, entry in snapshot.subdirs.items():
-        if subdirs is None or name in subdirs:
-            listed |= entry.files
-    for path, expected in listed.items():
-        try:
-            file = channel.fetch(path) if is_path(path) else None
-        except ContentError:
-            file = None
-        if file is None:
-            findings.add(path, "is listed in the snapshot, and missing")
-        elif sha256_of(file) != expected.sha256:
-            findings.add(path, "doesn't have the sha256 that the snapshot lists")
-        if file is not None and not isinstance(channel, Folder):
-            file.unlink()
-    return snapshot
-
-
-class _Subdir:
+class SubdirCheck:
     """The check of one subdir."""
 
     def __init__(
@@ -152,6 +53,7 @@ class _Subdir:
         self._findings = findings
 
     def check(self) -> None:
+        """Add to the findings what is wrong."""
         plain = self._fetch(repodata.FILE_NAME, required=True)
         packed = self._fetch(repodata.ZST_NAME)
         forms: dict[str, _Form] = {}
@@ -277,42 +179,3 @@ def _hash(file_name: str, fields: dict[str, Any]) -> int:
     }
     digest = hashlib.blake2b(file_name.encode() + b"\0" + encode(content), digest_size=16)
     return int.from_bytes(digest.digest())
-
-
-def against_record(section: str, file_name: str, fields: Mapping[str, Any]) -> Iterator[str]:
-    """What clients would miss in a record of repodata.json."""
-    for key in ("name", "version", "build"):
-        if not isinstance(fields.get(key), str):
-            yield f"no {key}"
-    for key in ("build_number", "size"):
-        if type(fields.get(key)) is not int or fields[key] < 0:
-            yield f"no {key}"
-    yield from _against_hashes(fields)
-    yield from _against_specs(fields)
-    try:
-        if reason := against_fields(fields):
-            yield f"refused by a client's parser: {reason}"
-    except TypeError as error:
-        yield f"can't be encoded: {error}"
-    stem = f"{fields.get('name')}-{fields.get('version')}-{fields.get('build')}"
-    if file_name not in {f"{stem}.conda", f"{stem}.tar.bz2"}:
-        yield f"its file name isn't that of {stem[:200]}"
-    elif section != section_of(file_name):
-        yield f"is in section {section}"
-
-
-def _against_specs(fields: Mapping[str, Any]) -> Iterator[str]:
-    for key in ("depends", "constrains"):
-        specs = fields.get(key)
-        for spec in specs if isinstance(specs, list) else ():
-            if isinstance(spec, str) and (reason := against_parsing(spec)):
-                yield f"{key}: {spec[:80]!r}: {reason}"
-
-
-def _against_hashes(fields: Mapping[str, Any]) -> Iterator[str]:
-    for key, pattern in (("sha256", _HEX64), ("md5", _HEX32)):
-        value = fields.get(key)
-        if value is not None and not (isinstance(value, str) and pattern.fullmatch(value)):
-            yield f"{key} isn't one"
-    if fields.get("sha256") is None and fields.get("md5") is None:
-        yield "no hash at all"
