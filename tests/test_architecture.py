@@ -39,7 +39,8 @@ ALLOWED: dict[str, set[str]] = {
     },
     # The stages of the main job. What each may know of the rooms outside, and of its neighbours.
     "rebuild.__init__": set(),
-    "rebuild.state": {"channel", "registry.content"},
+    "rebuild.compact": set(),
+    "rebuild.state": {"channel", "registry.content", "rebuild.compact"},
     "rebuild.state_file": {"errors", "files", "rebuild.state"},
     "rebuild.spool": {"channel"},
     "rebuild.previous": {

@@ -19,6 +19,7 @@ import orjson
 
 from indexer.channel.artifact import Fault, Place, Reading, Status
 from indexer.channel.record import Record
+from indexer.rebuild.compact import compact, expand
 from indexer.registry.content import Digest
 
 # Seconds for which what nothing needs any more is kept: artifacts without a tag, whole states.
@@ -39,6 +40,7 @@ CREATE TABLE artifact (
     UNIQUE (subdir, repository, tag, digest)
 );
 CREATE INDEX artifact_left ON artifact (left) WHERE left IS NOT NULL;
+CREATE INDEX artifact_told ON artifact (subdir) WHERE faults IS NOT NULL OR notes IS NOT NULL;
 CREATE TABLE tag (
     subdir TEXT NOT NULL,
     repository TEXT NOT NULL,
@@ -54,7 +56,7 @@ CREATE TABLE record (
     artifact INTEGER NOT NULL,
     file_name TEXT NOT NULL,
     name TEXT NOT NULL,
-    sha256 TEXT NOT NULL,
+    sha256 BLOB NOT NULL,
     body BLOB NOT NULL,
     crc INTEGER NOT NULL,
     PRIMARY KEY (artifact, file_name)
@@ -151,7 +153,14 @@ class State:
         self._db.executemany(
             "INSERT INTO record VALUES (?, ?, ?, ?, ?, ?)",
             [
-                (artifact, r.file_name, r.name, r.sha256, r.body, _crc(artifact, r))
+                (
+                    artifact,
+                    r.file_name,
+                    r.name,
+                    bytes.fromhex(r.sha256),
+                    compact(r.body),
+                    _crc(artifact, r),
+                )
                 for r in reading.records
             ],
         )
@@ -299,8 +308,8 @@ class State:
         )
         records = {}
         with _decoding():
-            for artifact, crc, *columns in rows:
-                record = Record(*columns)
+            for artifact, crc, file_name, name, sha256, body in rows:
+                record = Record(file_name, name, sha256.hex(), expand(body))
                 if crc != _crc(artifact, record):
                     raise DamagedStateError(f"the record of {record.file_name} was altered")
                 records[record.file_name] = record
