@@ -16,7 +16,7 @@ from indexer.files import locked
 from indexer.rebuild.state import KEPT_FOR, SCHEMA, State
 
 _APPLICATION = 0x6366_6978  # "cfix"
-_FORMAT = 2
+_FORMAT = 3
 
 
 @dataclass(frozen=True, slots=True)
