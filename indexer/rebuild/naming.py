@@ -74,7 +74,7 @@ class Names:
         listing = self._listing(previous, remembered, feed)
         # What a person names is always listed.
         if feed is not None and not self.config.packages:
-            listing = _with_stamps(listing, feed)
+            listing = self._with_stamps(listing, feed)
         notes = list(listing.notes)
         if listing.ignored:
             shown = ", ".join(printable(name, 200) for name in listing.ignored[:_SHOWN])
@@ -97,6 +97,20 @@ class Names:
                 for subdir, repositories in found.items()
             }
         return replace(listing, repositories=found, unlisted=unlisted, notes=tuple(notes))
+
+    def _with_stamps(self, listing: sources.Listing, feed: Feed) -> sources.Listing:
+        """The same with what the feed says of the repositories, where that is worth asking."""
+        if self.config.list_all:
+            return replace(listing, no_feed="--list-all was said")
+        count = sum(map(len, listing.repositories.values()))
+        if not feed.is_read and count <= _WORTH_ASKING:
+            why = f"for {count} repositories, asking for changes costs as much as it saves"
+            return replace(listing, no_feed=why)
+        stamps = {
+            subdir: feed.stamps(subdir, repositories)
+            for subdir, repositories in listing.repositories.items()
+        }
+        return replace(listing, stamps=stamps, no_feed=feed.trouble)
 
     def _listing(
         self,
@@ -134,19 +148,6 @@ class Names:
                     "use --names FILE."
                 ) from error
             return sources.from_previous(known, [str(error)])
-
-
-def _with_stamps(listing: sources.Listing, feed: Feed) -> sources.Listing:
-    """The same listing with what the feed says of its repositories, where that is worth asking."""
-    count = sum(map(len, listing.repositories.values()))
-    if not feed.is_read and count <= _WORTH_ASKING:
-        why = f"for {count} repositories, asking for changes costs as much as it saves"
-        return replace(listing, no_feed=why)
-    stamps = {
-        subdir: feed.stamps(subdir, repositories)
-        for subdir, repositories in listing.repositories.items()
-    }
-    return replace(listing, stamps=stamps, no_feed=feed.trouble)
 
 
 def _is_glob(pattern: str) -> bool:

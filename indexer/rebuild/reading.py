@@ -113,9 +113,7 @@ class Reader:
         What was read until then is kept in the state: the next run goes on from there.
         """
         tally = Tally()
-        listings = Listings(
-            self._state, selection.subdir, {} if selection.named else selection.stamps, self._now
-        )
+        listings = Listings(self._state, selection.subdir, selection.stamps, self._now)
         try:
             self._work(selection, listings, tally)
         finally:

@@ -73,7 +73,7 @@ def tell_of_changes(report: Report, tallies: Mapping[str, Tally], listing: Listi
     if untold:
         report.notes.append(
             f"{untold:,} repositories had other tags than before, though by {SOURCE} nothing "
-            "had changed: such changes are seen once a day"
+            "had changed: such changes are seen once a day, and at once with --list-all"
         )
 
 

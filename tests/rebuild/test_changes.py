@@ -113,6 +113,7 @@ def test_what_github_says_has_changed_is_listed_and_nothing_else(fed: Rig, hub: 
 
     assert listed(fed) == {"beta"}
     assert report.requests == {"blobs": 1, "github": 1, "manifests": 1, "tags": 1}
+    assert not any("other tags" in note for note in report.notes)
     assert sorted(fed.records()) == [
         "alpha-1.0-0.conda",
         "beta-1.0-0.conda",
@@ -259,6 +260,12 @@ def test_a_full_run_lists_everything_and_is_remembered(fed: Rig) -> None:
     assert listed(fed) == {"alpha", "beta", "gamma"}
     fed.rebuild()
     assert listed(fed) == set()
+
+
+def test_whoever_does_not_trust_the_feed_lists_everything(fed: Rig) -> None:
+    report = fed.rebuild(list_all=True)
+    assert report.requests == {"github": 1, "tags": 3}
+    assert report.changes_from == "no feed, every repository was listed: --list-all was said"
 
 
 def test_a_lost_state_lists_everything(fed: Rig) -> None:
