@@ -57,6 +57,7 @@ class Config(ChannelConfig):
     site_url: str = ""
     allow_changed: tuple[str, ...] = ()
     recheck: Fraction = Fraction(0)
+    list_all: bool = False
     full: bool = False
     strict: bool = False
     report: Path | None = None
@@ -314,6 +315,7 @@ _READERS: Mapping[str, Callable[[Any], Any]] = {
     "allow_drop": _flag,
     "allow_changed": _texts,
     "recheck": _fraction,
+    "list_all": _flag,
     "full": _flag,
     "dry_run": _flag,
     "strict": _flag,

@@ -51,8 +51,10 @@ ALLOWED: dict[str, set[str]] = {
         "rebuild.previous", "rebuild.publish",
     },
     "rebuild.reading": {
-        "errors", "parallel", "channel", "registry", "rebuild.state", "fetching",
+        "errors", "parallel", "channel", "registry", "rebuild.state", "rebuild.changes",
+        "fetching",
     },
+    "rebuild.changes": {"registry", "rebuild.state"},
     "rebuild.naming": {"errors", "channel", "registry", "config", "rebuild.previous"},
     "rebuild.planning": {
         "errors", "progress", "channel", "render", "rebuild.state", "rebuild.spool",
@@ -65,7 +67,7 @@ ALLOWED: dict[str, set[str]] = {
         "rebuild.publish",
     },
     "rebuild.telling": {
-        "channel", "render", "rebuild.state", "rebuild.reading", "rebuild.planning",
+        "channel", "registry", "render", "rebuild.state", "rebuild.reading", "rebuild.planning",
         "rebuild.report",
     },
     "rebuild.pipeline": {

@@ -33,6 +33,7 @@ SETTINGS: dict[str, tuple[Any, str, str, Any]] = {
     "allow-changed": (["a-*"], "a-*", "allow_changed", ("a-*",)),
     "recheck": ("1/96", "1/96", "recheck", Fraction(1, 96)),
     "strict": (True, "yes", "strict", True),
+    "list-all": (True, "true", "list_all", True),
     "jobs": (3, "3", "jobs", 3),
     "retry-for": (1.5, "1.5", "retry_for", 1.5),
     "report": ("report.json", "report.json", "report", Path("report.json")),
@@ -184,7 +185,7 @@ def test_a_file_that_was_named_must_be_there_and_be_toml(
 def test_a_misspelt_key_in_the_file_is_not_passed_over(key: str, tmp_path: Path) -> None:
     path = tmp_path / "x.toml"
     path.write_text(f"{key} = 1\n")
-    with pytest.raises(ConfigError, match=f"'{key}'.*jobs, log-format, max-drop"):
+    with pytest.raises(ConfigError, match=f"'{key}'.*jobs, list-all, log-format, max-drop"):
         load_config(NEEDED, {}, path)
 
 

@@ -75,6 +75,11 @@ _STRICT_EXIT = 5
     metavar="SHARE",
     help="Look again at this share of the validated artifacts, such as 1/96.",
 )
+@click.option(
+    "--list-all",
+    is_flag=True,
+    help="List every repository's tags, whatever GitHub says has changed.",
+)
 @click.option("--full", is_flag=True, help="Read everything anew, without the state.")
 @options.dry_run("Print the plan and write nothing.")
 @click.option("--strict", is_flag=True, help="Exit 5 when artifacts were left out.")

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import sys
 from collections.abc import Callable, Collection, Mapping
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from fnmatch import fnmatchcase
 from pathlib import Path
 
@@ -15,9 +15,12 @@ from indexer.errors import ConfigError, RegistryError, UnsupportedError, printab
 from indexer.rebuild.previous import Previous
 from indexer.registry import Registry, Transport
 from indexer.registry import names as sources
-from indexer.registry.github import token_from
+from indexer.registry.feed import Feed, feed_of
+from indexer.registry.github import APIS, token_from
 
 _SHOWN = 5
+# As many requests as the feed takes at most: so few repositories are listed at no higher cost.
+_WORTH_ASKING = 100
 
 
 def is_selected(config: Config, name: str) -> bool:
@@ -55,6 +58,8 @@ class Names:
     transport: Transport
     environ: Mapping[str, str]
     lines: tuple[str, ...] | None = None
+    # Addresses of the APIs that tell what has changed, by the registry's host.
+    apis: Mapping[str, str] = field(default_factory=lambda: APIS)
 
     def find(
         self, previous: Previous, remembered: Callable[[str], Collection[str]]
@@ -64,7 +69,12 @@ class Names:
         ``remembered`` gives those of a subdir that were seen before, published or not. Raises
         RegistryError where no source can name them, or one broke off.
         """
-        listing = self._listing(previous, remembered)
+        token = token_from(self.environ)
+        feed = feed_of(self.registry, self.config.channel, self.transport, token, self.apis)
+        listing = self._listing(previous, remembered, feed)
+        # What a person names is always listed.
+        if feed is not None and not self.config.packages:
+            listing = self._with_stamps(listing, feed)
         notes = list(listing.notes)
         if listing.ignored:
             shown = ", ".join(printable(name, 200) for name in listing.ignored[:_SHOWN])
@@ -88,8 +98,25 @@ class Names:
             }
         return replace(listing, repositories=found, unlisted=unlisted, notes=tuple(notes))
 
+    def _with_stamps(self, listing: sources.Listing, feed: Feed) -> sources.Listing:
+        """The same with what the feed says of the repositories, where that is worth asking."""
+        if self.config.list_all:
+            return replace(listing, no_feed="--list-all was said")
+        count = sum(map(len, listing.repositories.values()))
+        if not feed.is_read and count <= _WORTH_ASKING:
+            why = f"for {count} repositories, asking for changes costs as much as it saves"
+            return replace(listing, no_feed=why)
+        stamps = {
+            subdir: feed.stamps(subdir, repositories)
+            for subdir, repositories in listing.repositories.items()
+        }
+        return replace(listing, stamps=stamps, no_feed=feed.trouble)
+
     def _listing(
-        self, previous: Previous, remembered: Callable[[str], Collection[str]]
+        self,
+        previous: Previous,
+        remembered: Callable[[str], Collection[str]],
+        feed: Feed | None,
     ) -> sources.Listing:
         config = self.config
         channel = sources.Channel(
@@ -104,8 +131,7 @@ class Names:
             spelt = tuple(sorted({codec.repository_name(name) for name in config.packages}))
             return sources.Listing("--package", dict.fromkeys(config.subdirs, spelt))
         try:
-            token = token_from(self.environ)
-            return sources.from_registry(self.registry, channel, self.transport, token)
+            return sources.from_registry(self.registry, channel, feed)
         except UnsupportedError as error:
             known = {
                 subdir: sorted(

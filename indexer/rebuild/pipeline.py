@@ -7,7 +7,7 @@ import sqlite3
 import time
 from collections.abc import Callable, Collection, Iterator, Mapping
 from contextlib import ExitStack, contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from functools import partial
 
@@ -34,9 +34,10 @@ from indexer.rebuild.site import Look, expire, write_channel, write_subdir
 from indexer.rebuild.spool import Spool
 from indexer.rebuild.state import DamagedStateError, State
 from indexer.rebuild.state_file import Identity, borrow_state, open_state
-from indexer.rebuild.telling import tell
+from indexer.rebuild.telling import tell, tell_of_changes
 from indexer.registry import Registry, Transport, open_registry
 from indexer.registry.content import Digest
+from indexer.registry.github import APIS
 from indexer.registry.names import Listing
 from indexer.render import history, pages
 
@@ -59,6 +60,8 @@ class Run:
     progress: Progress
     # Gets the report of a run that fails, as far as it came.
     failed: Callable[[Report], None] = lambda _: None
+    # Addresses of the APIs that tell what has changed, by the registry's host.
+    apis: Mapping[str, str] = field(default_factory=lambda: APIS)
 
     @classmethod
     def ordinary(cls, progress: Progress, failed: Callable[[Report], None]) -> Run:
@@ -142,8 +145,9 @@ class _Rebuild:
             previous = beginning.not_anew(previous)
             report.notes += previous.notes
             with self._timed("names"):
+                run = self._run
                 names = Names(
-                    config, self._registry, self._transport, self._run.environ, self._names
+                    config, self._registry, self._transport, run.environ, self._names, run.apis
                 )
                 listing = names.find(previous, state.repositories)
                 report.names_from, report.notes = listing.source, [*report.notes, *listing.notes]
@@ -160,6 +164,7 @@ class _Rebuild:
             for plan in [*plans, *mending]:
                 stack.callback(plan.spool.close)
             tell(report, state, tallies, plans)
+            tell_of_changes(report, tallies, listing)
             guard = Guard(config.max_drop, config.allow_drop)
             guard.raise_if_unsafe(
                 {plan.subdir: plan.count for plan in [*plans, *mending]},
@@ -196,6 +201,7 @@ class _Rebuild:
                 indexed={codec.repository_name(name) for name in published},
                 allow_drop=self._config.allow_drop,
                 named=named,
+                stamps=listing.stamps.get(subdir, {}),
             )
             tallies[subdir] = reader.read(selection)
             reader.forget_others(

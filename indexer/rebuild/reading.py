@@ -17,9 +17,11 @@ from indexer.channel.policy import Policy
 from indexer.errors import DeniedError, NotFoundError, RegistryError, printable
 from indexer.fetching import Fetcher, Outcome
 from indexer.parallel import in_order
+from indexer.rebuild.changes import Listings, Open, Unchanged
 from indexer.rebuild.state import State
 from indexer.registry.address import is_tag
 from indexer.registry.base import Registry
+from indexer.registry.github import Stamp
 
 _COMMIT_EVERY = 1000
 
@@ -42,7 +44,8 @@ class Selection:
     ``due`` are tags to look at again, by repository. ``indexed`` are repositories with
     something in the previous index: if one of them can't be listed, the reading is
     incomplete, unless ``allow_drop``. ``named``: a person named the packages, so all their
-    tags are looked at again, and they needn't all be in this subdir.
+    tags are looked at again, and they needn't all be in this subdir. ``stamps`` are what a
+    change feed says of repositories: what is unchanged by that isn't listed.
     """
 
     subdir: str
@@ -51,13 +54,20 @@ class Selection:
     indexed: Collection[str] = ()
     allow_drop: bool = False
     named: bool = False
+    stamps: Mapping[str, Stamp] = field(default_factory=dict)
 
 
 @dataclass(slots=True)
 class Tally:
-    """What reading a subdir came to."""
+    """What reading a subdir came to.
+
+    Of the ``repositories``, those ``unchanged`` by a change feed weren't listed. ``untold`` had
+    other tags than were remembered, though by the feed they were unchanged, too.
+    """
 
     repositories: int = 0
+    unchanged: int = 0
+    untold: int = 0
     tags: int = 0
     read: int = 0
     looked_again: int = 0
@@ -70,6 +80,7 @@ class Tally:
 class _Task:
     place: Place
     is_known: bool
+    part_of: Open | None = None
 
 
 class Reader:
@@ -102,9 +113,11 @@ class Reader:
         What was read until then is kept in the state: the next run goes on from there.
         """
         tally = Tally()
+        listings = Listings(self._state, selection.subdir, selection.stamps, self._now)
         try:
-            self._work(selection, tally)
+            self._work(selection, listings, tally)
         finally:
+            listings.flush()
             self._state.commit()
         return tally
 
@@ -116,56 +129,87 @@ class Reader:
             if repository not in listed and selected(repository):
                 for tag in self._state.tags(subdir, repository):
                     self._state.forget(Place(subdir, repository, tag), self._now)
+                self._state.doubt(subdir, repository)
         self._state.commit()
 
-    def _work(self, selection: Selection, tally: Tally) -> None:
+    def _work(self, selection: Selection, listings: Listings, tally: Tally) -> None:
         repositories = iter(selection.repositories)
         tasks: deque[_Task] = deque()
         # What to do in this thread with a worker's result.
         done: queue.SimpleQueue[Callable[[], None]] = queue.SimpleQueue()
 
-        def submit_next() -> bool:
-            if tasks:
-                task = tasks.popleft()
-                known = self._state.digests(task.place)
-                read = pool.submit(self._fetcher.fetch, task.place, known)
-                read.add_done_callback(
-                    lambda f: done.put(lambda: self._take(task, f.result(), tally))
-                )
-                return True
-            repository = next(repositories, None)
-            if repository is None:
-                return False
+        def read(task: _Task) -> None:
+            def take(future: Future[Outcome]) -> None:
+                self._take(task, future.result(), tally)
+                listings.step(task.part_of)
+
+            future = pool.submit(self._fetcher.fetch, task.place, self._state.digests(task.place))
+            future.add_done_callback(lambda f: done.put(lambda: take(f)))
+
+        def list_tags(repository: str) -> None:
+            def take(future: Future[list[str]]) -> None:
+                part = listings.begin(repository)
+                tasks.extend(self._listed(part, future, selection, tally))
+                listings.step(part)
+
             full_name = self._fetcher.full_name(selection.subdir, repository)
-            listing = pool.submit(self._registry.tags, full_name)
-            listing.add_done_callback(
-                lambda f: done.put(
-                    lambda: tasks.extend(self._listed(repository, f, selection, tally))
-                )
-            )
+            future = pool.submit(self._registry.tags, full_name)
+            future.add_done_callback(lambda f: done.put(lambda: take(f)))
+
+        def submit_next() -> bool:
+            while not tasks:
+                repository = next(repositories, None)
+                if repository is None:
+                    return False
+                unchanged = listings.unchanged(repository)
+                if unchanged is None:
+                    list_tags(repository)
+                    return True
+                tasks.extend(self._remembered(repository, unchanged, selection, tally))
+            read(tasks.popleft())
             return True
 
         with ThreadPoolExecutor(self._jobs, thread_name_prefix="read") as pool:
-            under_way = 0
             try:
-                while True:
-                    while under_way < 2 * self._jobs and submit_next():
-                        under_way += 1
-                    if not under_way:
-                        return
-                    done.get()()
-                    under_way -= 1
+                self._keep_busy(submit_next, done)
             except BaseException:
                 # Nothing more is asked, and whoever hangs in a request needn't be waited for.
                 pool.shutdown(wait=False, cancel_futures=True)
                 self._abort()
                 raise
 
+    def _keep_busy(
+        self, submit_next: Callable[[], bool], done: queue.SimpleQueue[Callable[[], None]]
+    ) -> None:
+        under_way = 0
+        while True:
+            while under_way < 2 * self._jobs and submit_next():
+                under_way += 1
+            if not under_way:
+                return
+            done.get()()
+            under_way -= 1
+
+    def _remembered(
+        self, repository: str, unchanged: Unchanged, selection: Selection, tally: Tally
+    ) -> Iterator[_Task]:
+        """What has to be looked at in a repository that needn't be listed."""
+        tally.repositories += 1
+        tally.unchanged += 1
+        tally.tags += unchanged.tags
+        self._advance()
+        due = selection.due.get(repository, ())
+        if unchanged.unsettled or due:
+            known = self._state.tags(selection.subdir, repository)
+            for tag in sorted(known):
+                if known[tag] != "indexed" or tag in due:
+                    yield _Task(Place(selection.subdir, repository, tag), is_known=True)
+
     def _listed(
-        self, repository: str, future: Future[list[str]], selection: Selection, tally: Tally
+        self, part: Open, future: Future[list[str]], selection: Selection, tally: Tally
     ) -> Iterator[_Task]:
         """Compare a repository's tags with what is remembered; give what has to be read."""
-        subdir = selection.subdir
+        subdir, repository = selection.subdir, part.repository
         tally.repositories += 1
         self._advance()
         known = self._state.tags(subdir, repository)
@@ -181,8 +225,10 @@ class Reader:
             tally.denied += isinstance(error, DeniedError)
             tally.passed_over.append(str(error))
             tags = []
+            part.in_doubt = True
         packages = {tag for tag in tags if codec.is_package_tag(tag)}
         tally.tags += len(packages)
+        tally.untold += part.overdue and known.keys() != packages
         for tag in known.keys() - packages:
             self._state.forget(Place(subdir, repository, tag), self._now)
         due = selection.due.get(repository, ())
@@ -190,8 +236,10 @@ class Reader:
             place, seen = Place(subdir, repository, tag), known.get(tag)
             if not is_tag(tag):
                 tally.left_out.append(_left_out(place, Fault(f"{tag[:200]!r} can't be a tag")))
+                part.in_doubt = True
             elif seen != "indexed" or tag in due or selection.named:
-                yield _Task(place, seen is not None)
+                part.unread += 1
+                yield _Task(place, seen is not None, part)
 
     def look_again(self, places: Collection[Place], tally: Tally) -> None:
         """Look at single tags again, but for those that this run has looked at already."""
@@ -211,6 +259,9 @@ class Reader:
             self._state.look(task.place, outcome.digest, self._now)
         elif outcome.digest is None:
             self._state.forget(task.place, self._now)
+            self._state.doubt(task.place.subdir, task.place.repository)
+            if task.part_of is not None:
+                task.part_of.in_doubt = True
             tally.left_out += [_left_out(task.place, fault) for fault in outcome.reading.faults]
         else:
             self._state.put(task.place, outcome.digest, outcome.status, outcome.reading, self._now)

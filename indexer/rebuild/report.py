@@ -21,9 +21,10 @@ class Waiting:
 
 @dataclass(slots=True)
 class SubdirReport:
-    """One subdir's part of the report."""
+    """One subdir's part of the report; of ``unchanged`` repositories no tags were listed."""
 
     repositories: int = 0
+    unchanged: int = 0
     tags: int = 0
     read: int = 0
     looked_again: int = 0
@@ -35,7 +36,11 @@ class SubdirReport:
 
 @dataclass(slots=True)
 class Report:
-    """What a run came to. ``outcome`` is published, unchanged, or dry run."""
+    """What a run came to. ``outcome`` is published, unchanged, or dry run.
+
+    ``changes_from`` says which change feed there was, or why there was none; it is empty for
+    registries that have none.
+    """
 
     time: str
     version: str
@@ -45,6 +50,7 @@ class Report:
     output: str
     outcome: str = ""
     names_from: str = ""
+    changes_from: str = ""
     subdirs: dict[str, SubdirReport] = field(default_factory=dict)
     changes: list[dict[str, str]] = field(default_factory=list)
     left_out: list[LeftOut] = field(default_factory=list)

@@ -52,6 +52,13 @@ CREATE TABLE tag (
     PRIMARY KEY (subdir, repository, tag)
 ) WITHOUT ROWID;
 CREATE INDEX tag_checked ON tag (subdir, status, checked);
+CREATE TABLE repository (
+    subdir TEXT NOT NULL,
+    repository TEXT NOT NULL,
+    listed INTEGER NOT NULL,
+    updated TEXT NOT NULL,
+    PRIMARY KEY (subdir, repository)
+) WITHOUT ROWID;
 CREATE TABLE record (
     artifact INTEGER NOT NULL,
     file_name TEXT NOT NULL,
@@ -86,6 +93,21 @@ class Told:
     since: int
     faults: tuple[Fault, ...]
     notes: tuple[str, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class Listed:
+    """A repository whose tags were listed and all read.
+
+    ``at`` is when, in seconds since 1970, and ``updated`` what the registry's change feed said of
+    it then. ``tags`` are remembered of it; ``unsettled`` says that some of them aren't indexed.
+    """
+
+    repository: str
+    at: int
+    updated: str
+    tags: int
+    unsettled: bool
 
 
 class State:
@@ -214,10 +236,11 @@ class State:
         )
 
     def sweep(self, now: int) -> None:
-        """Delete the artifacts that no tag has pointed at for a month."""
+        """Delete the artifacts that no tag has pointed at for a month, and what is as old."""
         old = "SELECT id FROM artifact WHERE left < ?"
         for table, key in (("record", "artifact"), ("artifact", "id")):
             self._db.execute(f"DELETE FROM {table} WHERE {key} IN ({old})", (now - KEPT_FOR,))  # noqa: S608  constants
+        self._db.execute("DELETE FROM repository WHERE listed < ?", (now - KEPT_FOR,))
 
     def repositories(self, subdir: str) -> list[str]:
         """Every repository that is remembered, in order."""
@@ -225,6 +248,40 @@ class State:
             "SELECT DISTINCT repository FROM tag WHERE subdir = ? ORDER BY 1", (subdir,)
         )
         return [row[0] for row in rows]
+
+    def listed(self, subdir: str) -> Iterator[Listed]:
+        """The repositories that were listed and read to the end, as far as a feed told of them.
+
+        Raises DamagedStateError where a tag points at something else than its own artifact.
+        """
+        rows = self._db.execute(
+            "SELECT r.repository, listed, updated, COUNT(tag.tag), SUM(tag.status <> 'indexed'),"
+            " SUM((artifact.status, artifact.subdir, artifact.repository, artifact.tag)"
+            " IS NOT (tag.status, tag.subdir, tag.repository, tag.tag))"
+            " FROM repository r LEFT JOIN tag USING (subdir, repository)"
+            " LEFT JOIN artifact ON artifact.id = tag.artifact"
+            " WHERE r.subdir = ? GROUP BY r.repository",
+            (subdir,),
+        )
+        with _decoding():
+            for repository, at, updated, tags, unsettled, altered in rows:
+                if altered:
+                    raise DamagedStateError(f"a tag of {subdir}/{repository} was altered")
+                yield Listed(repository, int(at), str(updated), tags, bool(unsettled))
+
+    def note_listed(self, subdir: str, listed: Iterable[tuple[str, int, str]]) -> None:
+        """Remember repositories that were listed and read: their names, when, and the stamps."""
+        self._db.executemany(
+            "INSERT INTO repository VALUES (?, ?, ?, ?) ON CONFLICT DO UPDATE SET"
+            " listed = excluded.listed, updated = excluded.updated",
+            [(subdir, *item) for item in listed],
+        )
+
+    def doubt(self, subdir: str, repository: str) -> None:
+        """A repository has to be listed at the next run, whatever a feed says of it."""
+        self._db.execute(
+            "DELETE FROM repository WHERE subdir = ? AND repository = ?", (subdir, repository)
+        )
 
     def names(self, subdir: str) -> dict[str, str | None]:
         """Every package name, with the shard that holds what is remembered, once published."""

@@ -11,6 +11,8 @@ from indexer.rebuild.planning import SubdirPlan
 from indexer.rebuild.reading import LeftOut, Tally
 from indexer.rebuild.report import Report, SubdirReport, Waiting
 from indexer.rebuild.state import State, Told
+from indexer.registry.feed import SOURCE
+from indexer.registry.names import Listing
 from indexer.render import history
 
 # Changes and waiting artifacts of each subdir: a first run of a large channel would name every
@@ -27,6 +29,7 @@ def tell(
         statuses = state.counts(subdir)
         report.subdirs[subdir] = SubdirReport(
             repositories=tally.repositories,
+            unchanged=tally.unchanged,
             tags=tally.tags,
             read=tally.read,
             looked_again=tally.looked_again,
@@ -52,6 +55,26 @@ def tell(
         for _, change in plan.spool.changes(_MAX_NAMED, first="removed"):
             entry = {"kind": change.kind, "subdir": subdir, "file_name": change.file_name}
             report.changes.append(entry)
+
+
+def tell_of_changes(report: Report, tallies: Mapping[str, Tally], listing: Listing) -> None:
+    """Fill the report's part about the change feed."""
+    total = sum(tally.repositories for tally in tallies.values())
+    unchanged = sum(tally.unchanged for tally in tallies.values())
+    untold = sum(tally.untold for tally in tallies.values())
+    if any(listing.stamps.values()):
+        report.changes_from = (
+            f"{SOURCE}: {unchanged:,} of {total:,} repositories unchanged since they were listed"
+        )
+        if listing.no_feed:
+            report.changes_from += f" (it doesn't tell of all: {listing.no_feed})"
+    elif listing.no_feed:
+        report.changes_from = f"no feed, every repository was listed: {listing.no_feed}"
+    if untold:
+        report.notes.append(
+            f"{untold:,} repositories had other tags than before, though by {SOURCE} nothing "
+            "had changed: such changes are seen once a day, and at once with --list-all"
+        )
 
 
 def _name(told: Told) -> str:

@@ -7,16 +7,14 @@ Packages API for ghcr.io, and last the previous index, which can't show what is 
 from __future__ import annotations
 
 import re
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 
-from indexer.errors import ConfigError, UnsupportedError, printable
+from indexer.errors import ConfigError, printable
 from indexer.registry.address import is_repository
 from indexer.registry.base import Registry
-from indexer.registry.github import container_packages
-from indexer.registry.transport import Transport
-
-_GITHUB = "ghcr.io"
+from indexer.registry.feed import SOURCE, Feed
+from indexer.registry.github import Stamp
 
 
 @dataclass(frozen=True, slots=True)
@@ -25,7 +23,8 @@ class Listing:
 
     ``shows_new`` is false where the names are only those of the previous index;
     ``ignored`` are repositories of the channel that can't be a package's, ``unlisted`` subdirs
-    for which not one repository is listed.
+    for which not one repository is listed. ``stamps`` tell by subdir and repository whether it
+    has changed; ``no_feed`` is why they don't of any, or of all.
     """
 
     source: str
@@ -34,6 +33,8 @@ class Listing:
     ignored: tuple[str, ...] = ()
     unlisted: tuple[str, ...] = ()
     notes: tuple[str, ...] = ()
+    stamps: Mapping[str, Mapping[str, Stamp]] = field(default_factory=dict)
+    no_feed: str = ""
 
 
 @dataclass(frozen=True, slots=True)
@@ -99,23 +100,14 @@ def from_repositories(source: str, names: Iterable[str], prefix: str, channel: C
     return _listing(source, found, ignored)
 
 
-def from_registry(
-    registry: Registry,
-    channel: Channel,
-    transport: Transport,
-    github_token: str | None,
-) -> Listing:
-    """Ask the registry, or GitHub for ghcr.io. Raises UnsupportedError where neither can say."""
+def from_registry(registry: Registry, channel: Channel, feed: Feed | None) -> Listing:
+    """Ask the feed where there is one, as for ghcr.io, and else the registry itself.
+
+    Raises UnsupportedError where they can't say.
+    """
+    if feed is not None:
+        return from_repositories(SOURCE, feed.packages(), feed.prefix, channel)
     address = registry.address
-    if address.host == _GITHUB:
-        owner, _, rest = address.repository(channel.name).partition("/")
-        if github_token is None:
-            raise UnsupportedError(
-                "ghcr.io lists no repositories, and there is no token for GitHub's Packages API: "
-                "set CF_INDEX_GITHUB_TOKEN to one with read:packages, or use --names FILE."
-            )
-        names: Iterator[str] = container_packages(transport, owner, github_token, registry.requests)
-        return from_repositories("the GitHub Packages API", names, rest, channel)
     source = "the folders" if address.scheme == "ocidir" else "the registry's catalog"
     prefix = address.repository(channel.name)
     return from_repositories(source, registry.repositories(), prefix, channel)

@@ -7,6 +7,7 @@ from collections.abc import Mapping, Sequence
 from indexer.channel import codec
 from indexer.channel.index_json import SUBDIR
 from indexer.registry import Registry, Transport
+from indexer.registry.feed import feed_of
 from indexer.registry.github import token_from
 from indexer.registry.names import Channel, Listing, from_registry
 
@@ -24,4 +25,5 @@ def list_repositories(
     """
     repodata = frozenset({codec.REPODATA_REPOSITORY})
     wanted = Channel(channel, tuple(subdirs), SUBDIR, repodata)
-    return from_registry(registry, wanted, transport, token_from(environ))
+    feed = feed_of(registry, channel, transport, token_from(environ))
+    return from_registry(registry, wanted, feed)

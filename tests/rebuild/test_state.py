@@ -236,3 +236,38 @@ def test_when_a_tag_was_looked_at_is_known(state: State) -> None:
     put(state, place("1.0-0"), record(), now=100)
     look(state, place("1.0-0"), 300)
     assert state.checked(place("1.0-0")) == 300
+
+
+def listed_at(state: State, subdir: str = SUBDIR) -> dict[str, tuple[int, str, int, bool]]:
+    found = state.listed(subdir)
+    return {item.repository: (item.at, item.updated, item.tags, item.unsettled) for item in found}
+
+
+def test_what_was_listed_is_remembered_with_what_is_known_of_its_tags(state: State) -> None:
+    put(state, place("1.0-0"), record())
+    put(state, place("2.0-0"), record(version="2.0"), digest="two")
+    put(state, place("1.0-0", "beta"), digest="three", status="waiting")
+    put(state, place("1.0-0", "beta", "linux-64"), digest="three")
+    put(state, place("1.0-0", "gamma"), record("gamma"), digest="four")
+    state.note_listed(SUBDIR, [("alpha", 1, "then"), ("beta", 2, "then"), ("empty", 3, "now")])
+    state.note_listed(SUBDIR, [("alpha", 4, "now")])
+    assert listed_at(state) == {
+        "alpha": (4, "now", 2, False),
+        "beta": (2, "then", 1, True),
+        "empty": (3, "now", 0, False),
+    }
+    assert listed_at(state, "linux-64") == {}
+
+
+def test_what_is_in_doubt_was_not_listed(state: State) -> None:
+    state.note_listed(SUBDIR, [("alpha", 1, "then"), ("beta", 2, "then")])
+    state.note_listed("linux-64", [("alpha", 1, "then")])
+    state.doubt(SUBDIR, "alpha")
+    assert list(listed_at(state)) == ["beta"]
+    assert list(listed_at(state, "linux-64")) == ["alpha"]
+
+
+def test_what_was_listed_long_ago_is_swept_away(state: State) -> None:
+    state.note_listed(SUBDIR, [("alpha", 100, "then"), ("beta", 101, "then")])
+    state.sweep(101 + KEPT_FOR)
+    assert list(listed_at(state)) == ["beta"]

@@ -149,6 +149,28 @@ def test_a_tag_that_points_at_anything_else_is_damage(tmp_path: Path, statement:
         reopened(tmp_path)
 
 
+@pytest.mark.parametrize(
+    "statement",
+    [
+        "UPDATE tag SET artifact = (SELECT id FROM artifact WHERE repository = 'beta')",
+        "UPDATE tag SET artifact = 99",
+        "UPDATE tag SET status = 'waiting'",
+        "UPDATE artifact SET repository = 'gamma'",
+        "UPDATE repository SET listed = 'soon'",
+    ],
+)
+def test_damage_is_seen_in_a_repository_that_is_not_listed_again(
+    tmp_path: Path, statement: str
+) -> None:
+    with open_state(tmp_path, IDENTITY) as (state, _):
+        put(state, place("1.0-0"), record())
+        put(state, place("1.0-0", "beta"), record("beta"), digest="two")
+        state.note_listed(SUBDIR, [("alpha", 1, "then")])
+    execute(tmp_path, statement)
+    with open_state(tmp_path, IDENTITY) as (state, _), pytest.raises(DamagedStateError):
+        list(state.listed(SUBDIR))
+
+
 def test_records_that_change_places_are_damage(tmp_path: Path) -> None:
     with open_state(tmp_path, IDENTITY) as (state, _):
         put(state, place("1.0-0"), record())

@@ -37,7 +37,7 @@ def page(*names: str) -> str:
 
 
 def packages(transport: Transport, owner: str = "acme") -> list[str]:
-    return list(container_packages(transport, owner, TOKEN, Requests()))
+    return [p.name for p in container_packages(transport, owner, TOKEN, Requests())]
 
 
 def test_every_page_of_packages_is_read(mock: responses.RequestsMock, transport: Transport) -> None:
@@ -51,7 +51,7 @@ def test_every_page_of_packages_is_read(mock: responses.RequestsMock, transport:
     mock.get(ORGS, page("forge/linux-64/zlib"), headers={"Link": link}, match=[last])
     requests = Requests()
     found = list(container_packages(transport, "acme", TOKEN, requests))
-    assert found == ["a", "b", "forge/linux-64/zlib"]
+    assert [package.name for package in found] == ["a", "b", "forge/linux-64/zlib"]
     assert requests.as_dict() == {"github": 3}
     assert str(mock.calls[0].request.url) == f"{ORGS}?package_type=container&per_page=100"
     assert {call.request.headers["Authorization"] for call in mock.calls} == {f"Bearer {TOKEN}"}
@@ -181,6 +181,113 @@ def test_an_owner_s_name_can_not_ask_for_something_else(
 ) -> None:
     mock.get(f"{API}/orgs/acme%2F..%3Fx/packages", "[]")
     assert packages(transport, "acme/..?x") == []
+
+
+def stamp_of(
+    mock: responses.RequestsMock, transport: Transport, **item: object
+) -> github_module.Stamp | None:
+    mock.get(ORGS, json.dumps([{"name": "a"} | item]))
+    (package,) = container_packages(transport, "acme", TOKEN, Requests())
+    return package.stamp
+
+
+@pytest.mark.parametrize(
+    ("updated", "seconds"),
+    [
+        ("2026-11-01T12:00:00Z", 1_793_534_400),
+        ("2026-11-01T12:00:00.5Z", 1_793_534_400),
+        ("1969-12-31T23:59:59Z", -1),
+    ],
+)
+def test_a_stamp_is_github_s_own_word_and_its_seconds(
+    mock: responses.RequestsMock, transport: Transport, updated: str, seconds: int
+) -> None:
+    stamp = stamp_of(mock, transport, updated_at=updated)
+    assert stamp == github_module.Stamp(updated, seconds)
+
+
+@pytest.mark.parametrize(
+    "updated",
+    [
+        None,
+        7,
+        ["2026-11-01T12:00:00Z"],
+        "",
+        "yesterday",
+        "2026-11-01",
+        "2026-11-01 12:00:00Z",
+        "2026-11-01T12:00:00",
+        "2026-11-01T12:00:00+01:00",
+        "2026-11-01T12:00:00Z\n",
+        " 2026-11-01T12:00:00Z",
+        "2026-13-01T12:00:00Z",
+        "2026-02-30T12:00:00Z",
+        "2026-11-01T24:00:01Z",
+        "2026-11-01T23:59:60Z",
+        "0000-01-01T00:00:00Z",
+        "٢٠٢٦-11-01T12:00:00Z",
+        "2026-11-01T12:00:00." + "5" * 1000 + "Z",
+    ],
+)
+def test_a_time_that_can_not_be_read_is_no_stamp_and_costs_no_package(
+    mock: responses.RequestsMock, transport: Transport, updated: object
+) -> None:
+    assert stamp_of(mock, transport, updated_at=updated, version_count=3) is None
+
+
+def test_another_count_of_versions_is_another_stamp(
+    mock: responses.RequestsMock, transport: Transport
+) -> None:
+    item = {"name": "a", "updated_at": "2026-11-01T12:00:00Z"}
+    counts = (None, 3, 4, "3", 3.0, True, -1, 10**30)
+    mock.get(ORGS, json.dumps([item | {"version_count": count} for count in counts]))
+    found = container_packages(transport, "acme", TOKEN, Requests())
+    texts = [package.stamp.text for package in found if package.stamp]
+    plain = item["updated_at"]
+    assert texts == [plain, f"{plain}, 3 versions", f"{plain}, 4 versions", *[plain] * 5]
+
+
+def full_pages(mock: responses.RequestsMock, count: int) -> None:
+    for number in range(1, count + 1):
+        match = [] if number == 1 else [matchers.query_param_matcher({"page": str(number)})]
+        link = f'<{ORGS}?page={number + 1}>; rel="next"'
+        mock.get(ORGS, page("a", "b"), headers={"Link": link}, match=match)
+
+
+def test_a_list_as_long_as_github_gives_is_not_taken_for_a_whole_one(
+    mock: responses.RequestsMock, transport: Transport, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(github_module, "_LAST_PAGE", 3)
+    monkeypatch.setattr(github_module, "_PER_PAGE", 2)
+    full_pages(mock, 2)
+    mock.get(ORGS, page("a", "b"), match=[matchers.query_param_matcher({"page": "3"})])
+    with pytest.raises(UnsupportedError, match=r"first 6 packages .*--names FILE"):
+        packages(transport)
+
+
+@pytest.mark.parametrize(("pages", "last"), [(3, ["c"]), (2, ["c", "d"]), (4, ["c", "d"])])
+def test_a_list_that_ends_elsewhere_is_whole(
+    mock: responses.RequestsMock,
+    transport: Transport,
+    monkeypatch: pytest.MonkeyPatch,
+    pages: int,
+    last: list[str],
+) -> None:
+    monkeypatch.setattr(github_module, "_LAST_PAGE", 3)
+    monkeypatch.setattr(github_module, "_PER_PAGE", 2)
+    full_pages(mock, pages - 1)
+    mock.get(ORGS, page(*last), match=[matchers.query_param_matcher({"page": str(pages)})])
+    assert packages(transport) == ["a", "b"] * (pages - 1) + last
+
+
+def test_a_page_beyond_the_last_is_refused_for_good(
+    mock: responses.RequestsMock, transport: Transport, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(github_module, "_LAST_PAGE", 2)
+    full_pages(mock, 2)
+    mock.get(ORGS, status=400, match=[matchers.query_param_matcher({"page": "3"})])
+    with pytest.raises(UnsupportedError, match="no more"):
+        packages(transport)
 
 
 @pytest.mark.parametrize(

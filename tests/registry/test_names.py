@@ -12,6 +12,7 @@ from indexer.errors import ConfigError, RegistryError, UnsupportedError
 from indexer.registry import open_registry
 from indexer.registry.address import RegistryAddress
 from indexer.registry.content import Content
+from indexer.registry.feed import feed_of
 from indexer.registry.layout import LayoutRegistry
 from indexer.registry.names import (
     Channel,
@@ -134,18 +135,18 @@ def test_a_subdir_that_was_asked_for_is_listed_even_if_empty() -> None:
 def test_the_catalog_is_asked_and_named(fake: FakeRegistry, transport: Transport) -> None:
     for name in ("acme/forge/noarch/a", "acme/other/noarch/b", "acme/forge/noarch/repodata.json"):
         fake.add_repository(name)
-    listing = from_registry(remote(fake, transport), ANY, transport, "unused")
+    listing = from_registry(remote(fake, transport), ANY, None)
     assert (listing.source, listing.repositories) == (
         "the registry's catalog",
         {"noarch": ("a",)},
     )
 
 
-def test_folders_are_asked_and_named(tmp_path: Path, transport: Transport) -> None:
+def test_folders_are_asked_and_named(tmp_path: Path) -> None:
     registry = LayoutRegistry(RegistryAddress.parse(f"ocidir://{tmp_path}"))
     registry.put_blob("forge/noarch/a", Content.of_bytes(b"x"))
     registry.put_blob("other/noarch/b", Content.of_bytes(b"x"))
-    listing = from_registry(registry, ANY, transport, None)
+    listing = from_registry(registry, ANY, None)
     assert (listing.source, listing.repositories) == ("the folders", {"noarch": ("a",)})
 
 
@@ -166,7 +167,7 @@ def test_a_catalog_that_broke_off_names_nothing(
     fake.knobs.page_size = 2
     fake.knobs.faults = [fault]
     with pytest.raises(RegistryError) as caught:
-        from_registry(remote(fake, transport), ANY, transport, None)
+        from_registry(remote(fake, transport), ANY, None)
     assert not isinstance(caught.value, UnsupportedError)
 
 
@@ -186,7 +187,8 @@ def test_ghcr_s_names_come_from_github(
     responses.get(f"https://api.github.com/orgs/{owner}/packages", json=names)
     registry = open_registry(RegistryAddress.parse(address), transport)
     wanted = Channel(channel, ("noarch",), SUBDIR)
-    listing = from_registry(registry, wanted, transport, "ghp_example")
+    feed = feed_of(registry, channel, transport, "ghp_example")
+    listing = from_registry(registry, wanted, feed)
     assert listing.source == "the GitHub Packages API"
     assert listing.repositories == {"noarch": ("a",)}
     assert registry.requests.as_dict() == {"github": 1}
@@ -196,7 +198,7 @@ def test_ghcr_s_names_come_from_github(
 def test_ghcr_is_never_asked_for_a_catalog_that_it_lacks(transport: Transport) -> None:
     registry = open_registry(RegistryAddress.parse("oci://ghcr.io/acme"), transport)
     with pytest.raises(UnsupportedError, match=r"CF_INDEX_GITHUB_TOKEN.*--names FILE"):
-        from_registry(registry, ANY, transport, None)
+        from_registry(registry, ANY, feed_of(registry, "forge", transport, None))
     assert len(responses.calls) == 0
 
 

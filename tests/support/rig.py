@@ -33,6 +33,8 @@ class Rig:
     root: Path
     now: datetime = START
     environ: dict[str, str] = field(default_factory=dict)
+    # Addresses of APIs that tell what has changed, by the registry's host.
+    apis: dict[str, str] = field(default_factory=dict)
 
     @property
     def site(self) -> Path:
@@ -76,7 +78,9 @@ class Rig:
         """A run, a quarter of an hour after the one before."""
         self.now += timedelta(minutes=15)
         self.fake.clear_requests()
-        return rebuild(self.config(**changes), Run(self.now, self.environ, Silence()))
+        return rebuild(
+            self.config(**changes), Run(self.now, self.environ, Silence(), apis=self.apis)
+        )
 
     def records(self, subdir: str = "noarch") -> dict[str, dict[str, Any]]:
         """What repodata.json says, both sections together."""
