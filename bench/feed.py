@@ -1,6 +1,6 @@
 """What reading costs where nothing has changed: listing 25,000 repositories, or asking the feed.
 
-``python -m bench.changes``. The registry answers at once, so that what is left is this program;
+``python -m bench.feed``. The registry answers at once, so that what is left is this program;
 what the network takes is counted as requests. 24 builds a repository, 600,000 in all.
 """
 
@@ -84,7 +84,7 @@ def main() -> None:
             ("feed, nothing new", "0"),
             ("feed, one in a hundred changed", str(REPOSITORIES // 100)),
         ):
-            run = measure([sys.executable, "-m", "bench.changes", scratch, changed])
+            run = measure([sys.executable, "-m", "bench.feed", scratch, changed])
             rows.append(
                 {
                     "what": what,
@@ -94,7 +94,7 @@ def main() -> None:
                     "peak MiB": run.peak,
                 }
             )
-    write("changes", rows)
+    write("feed", rows)
 
 
 if __name__ == "__main__":
