@@ -33,6 +33,19 @@ def size_of(path: Path) -> int | None:
     return status.st_size if stat.S_ISREG(status.st_mode) else None
 
 
+def sizes_in(folder: Path) -> dict[str, int]:
+    """The sizes in bytes of the files right in a folder, by name; none where there is no folder.
+
+    One look through it: for very many files much faster than one at each.
+    """
+    try:
+        with os.scandir(folder) as entries:
+            statuses = {entry.name: entry.stat() for entry in entries if entry.is_file()}
+    except OSError:
+        return {}
+    return {name: status.st_size for name, status in statuses.items()}
+
+
 def replace_file(path: Path, data: bytes) -> None:
     """Write a single file that is never seen half-written. Raises ConfigError where it can't be."""
     # One name, so that a killed run's leftover is overwritten; never through a link.

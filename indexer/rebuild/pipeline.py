@@ -282,12 +282,8 @@ class _Rebuild:
             return
         if report.outcome == "unchanged" and not in_place:
             report.notes.append(f"the output was made a copy of {config.previous}")
-        with self._timed("writing"):
-            if report.outcome == "published" or not in_place:
-                self._write(output, previous, changed)
-        if "checking" in report.durations:
-            written = report.durations["writing"] - report.durations["checking"]
-            report.durations["writing"] = round(written, 3)
+        if report.outcome == "published" or not in_place:
+            self._write(output, previous, changed)
         for plan in plans:
             state.mark_published(plan.subdir, plan.published)
         state.sweep(int(self._run.now.timestamp()))
@@ -311,7 +307,8 @@ class _Rebuild:
         try:
             with told(output.folder):
                 self._stage(output, previous, plans)
-            output.swap()
+            with self._timed("publishing"):
+                output.swap()
         finally:
             output.discard()
 
@@ -320,13 +317,17 @@ class _Rebuild:
         entries = dict(previous.snapshot.subdirs) if previous.snapshot else {}
         leftovers = {plan.subdir: expire(plan, previous, now) for plan in plans}
         expired = {path for _, paths in leftovers.values() for path in paths}
-        staged = output.stage(previous.folder, without=expired)
+        with self._timed("staging"):
+            staged = output.stage(previous.folder, without=expired)
         for plan in plans:
             stay, _ = leftovers[plan.subdir]
             progress.begin(f"Writing {plan.subdir}", plan.count.after)
-            entries[plan.subdir] = write_subdir(staged, plan, previous, self._look, stay, progress)
+            entries[plan.subdir] = write_subdir(
+                staged, plan, previous, self._look, stay, progress, self._timed
+            )
             progress.end()
-        write_channel(staged, self._look, previous, plans, entries, now)
+        with self._timed("channel"):
+            write_channel(staged, self._look, previous, plans, entries, now)
         staged.write(STATUS, status_bytes(self._report))
         with self._timed("checking"):
             named = [plan.subdir for plan in plans]
@@ -350,7 +351,9 @@ class _Rebuild:
         try:
             yield
         finally:
-            self._report.durations[stage] = round(time.perf_counter() - start, 3)
+            durations = self._report.durations
+            taken = time.perf_counter() - start
+            durations[stage] = round(durations.get(stage, 0.0) + taken, 3)
 
 
 def look_of(config: Config) -> Look:

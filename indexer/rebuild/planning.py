@@ -6,12 +6,13 @@ Names whose remembered content is the published one aren't looked at: cost follo
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Callable, Collection, Iterable, Mapping
+from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
+from typing import Any
 
 from indexer.channel import codec
 from indexer.channel.artifact import Place, place_of
-from indexer.channel.plan import Count, Held, NamePlan, fit, in_question, plan_name
+from indexer.channel.plan import Count, Held, fit, in_question, plan_name
 from indexer.channel.record import Record
 from indexer.errors import ContentError, GuardError
 from indexer.progress import Progress, counted
@@ -22,6 +23,11 @@ from indexer.render import shards, summary, zstd
 
 # An archive's blob: its repository and its sha256 (hex).
 Blob = tuple[str, str]
+
+# So many shards are hashed by a run that changes something; and for how long, in milliseconds, it
+# is the turn of the same ones.
+_CLOSELY = 2000
+_TURN = 15 * 60 * 1000
 
 # JSON is at least a third as long as msgpack: below this nothing needs to be measured.
 _SURELY_FITS = shards.MAX_SHARD // 3
@@ -81,7 +87,7 @@ def plan_subdir(
         )
     known = state.names(previous.subdir)
     every = sorted(published.names() | known.keys())
-    unsound = previous.unsound_shards(thorough=False)
+    unsound = previous.unsound_shards()
     chosen = [
         name
         for name in every
@@ -91,7 +97,8 @@ def plan_subdir(
     whole = previous.looks_whole()
     if chosen and whole and not previous.foreign:
         # A foreign site was looked at as closely already.
-        whole = previous.is_whole() and not previous.unsound_shards(thorough=True)
+        closely = _some_in_turn(sorted(previous.shards), rules.now)
+        whole = previous.is_whole() and not previous.unsound_shards(closely)
     summaries = _summaries(previous) if whole and not unsound else None
     plan = SubdirPlan(
         subdir=previous.subdir,
@@ -110,6 +117,15 @@ def plan_subdir(
         plan.count.before = max(plan.count.before, found)
         plan.count.removed += plan.count.before - found
     return plan
+
+
+def _some_in_turn(names: Sequence[str], now: int) -> set[str]:
+    """The names whose shards a run looks at closely: with a run a quarter hour, all in turn.
+
+    For a small channel all at once; for a large one that would cost more than the change.
+    """
+    start = now // _TURN * _CLOSELY % len(names) if names else 0
+    return {*names[start : start + _CLOSELY], *names[: max(0, start + _CLOSELY - len(names))]}
 
 
 def _is_clean(name: str, known: Mapping[str, str | None], published: Mapping[str, str]) -> bool:
@@ -201,21 +217,30 @@ def _plan_name(plan: SubdirPlan, item: _Name, stay: Collection[Blob], rules: Rul
         if left_out:
             plan.oversize[name] = left_out
     plan.count.add(result)
-    for change in result.changes:
-        if change.kind != "kept" or (plan.rewrites and change.record is not None):
-            plan.spool.add(name, change)
+    # Parsed once for all that is made of them: most of a first run's time goes here.
+    records = {file_name: record.fields() for file_name, record in result.records.items()}
+    plan.spool.add(
+        name,
+        (
+            (change, int(records[change.file_name].get("timestamp") or 0) if change.record else 0)
+            for change in result.changes
+            if change.kind != "kept" or (plan.rewrites and change.record is not None)
+        ),
+    )
     plan.held += result.held
-    _plan_shard(plan, name, item.packed, result)
+    _plan_shard(plan, name, item.packed, records)
     if not item.stays:
         waits = result.held or name in plan.oversize
         plan.published[name] = None if waits else plan.shards.get(name)
 
 
-def _plan_shard(plan: SubdirPlan, name: str, old: bytes, result: NamePlan) -> None:
+def _plan_shard(
+    plan: SubdirPlan, name: str, old: bytes, records: Mapping[str, Mapping[str, Any]]
+) -> None:
     before = plan.shards.pop(name, None)
     plan.summaries.pop(name, None)
-    if result.records:
-        packed = shards.pack_shard(result.records.values())
+    if records:
+        packed = shards.pack_fields(records)
         if packed == old and before is not None:
             # Another libzstd may compress the same bytes otherwise; clients need not notice.
             plan.shards[name] = before
@@ -223,6 +248,6 @@ def _plan_shard(plan: SubdirPlan, name: str, old: bytes, result: NamePlan) -> No
             data = zstd.compress(packed)
             plan.shards[name] = hashlib.sha256(data).hexdigest()
             plan.spool.add_shard(plan.shards[name], data)
-        plan.summaries[name] = summary.summarize(result.records.values())
+        plan.summaries[name] = summary.summarize(records)
     if before is not None and before != plan.shards.get(name):
         plan.replaced.append(before)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import hashlib
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 
@@ -12,7 +12,7 @@ import orjson
 
 from indexer.channel.record import Record
 from indexer.errors import ContentError
-from indexer.files import has_sha256, sha256_of, size_of
+from indexer.files import has_sha256, sha256_of, size_of, sizes_in
 from indexer.published import Folder, is_path, read_bytes
 from indexer.rebuild.spool import RecordStore
 from indexer.render import history, repodata, shards, summary
@@ -36,6 +36,8 @@ class PreviousSubdir:
     entry: history.SubdirEntry | None = None
     exists: bool = False
     foreign: bool = False
+    # What was found in its folder, once looked for.
+    _sizes: dict[str, int] = field(default_factory=dict, compare=False, repr=False)
 
     def is_whole(self) -> bool:
         """Whether its files are those that its snapshot lists, so that they can be built upon."""
@@ -49,35 +51,39 @@ class PreviousSubdir:
 
     def can_be_linked(self) -> bool:
         """Whether a run that doesn't read it may carry it along, and tell of its packages."""
-        return (
-            self.looks_whole()
-            and self._has(self._names_file)
-            and not self.unsound_shards(thorough=False)
-        )
+        return self.looks_whole() and self._has(self._names_file) and not self.unsound_shards()
 
-    def unsound_shards(self, *, thorough: bool) -> set[str]:
+    def unsound_shards(self, closely: Collection[str] = ()) -> set[str]:
         """Names whose shard is missing or isn't what the index says.
 
-        Unless looked at thoroughly, the latter shows where their sizes don't add up.
+        The latter shows of those that are looked at ``closely``; of all where it is nobody's own
+        site, or where their sizes don't add up.
         """
-        folder = self.folder / self.subdir / shards.FOLDER
-        paths = {name: folder / f"{digest}{shards.SUFFIX}" for name, digest in self.shards.items()}
-        sizes = {name: size_of(path) for name, path in paths.items()}
-        total = sum(size or 0 for size in sizes.values())
+        sizes = self.shard_sizes()
+        total = sum(sizes.get(digest, 0) for digest in self.shards.values())
         odd = self.entry is not None and total != self.entry.shard_bytes
-        closely = thorough or self.foreign or odd
+        closely = self.shards if self.foreign or odd else closely
+        folder = self.folder / self.subdir / shards.FOLDER
         return {
             name
-            for name, path in paths.items()
-            if sizes[name] is None or (closely and sha256_of(path) != self.shards[name])
+            for name, digest in self.shards.items()
+            if digest not in sizes
+            or (name in closely and sha256_of(folder / f"{digest}{shards.SUFFIX}") != digest)
         }
 
-    def shard_files(self) -> set[str]:
-        """The hashes (hex) that its shards' files have for names, whoever still knows them."""
-        if not self.exists:
-            return set()
-        files = (self.folder / self.subdir / shards.FOLDER).glob(f"*{shards.SUFFIX}")
-        return {path.name.removesuffix(shards.SUFFIX) for path in files}
+    def shard_sizes(self) -> dict[str, int]:
+        """The sizes of its shards' files in bytes, by the hashes (hex) that they are called by.
+
+        Whether anybody still knows them or not.
+        """
+        if self.exists and not self._sizes:
+            found = sizes_in(self.folder / self.subdir / shards.FOLDER)
+            self._sizes.update(
+                (name.removesuffix(shards.SUFFIX), size)
+                for name, size in found.items()
+                if name.endswith(shards.SUFFIX)
+            )
+        return self._sizes
 
     def summaries(self) -> dict[str, summary.NameSummary]:
         """The names' summaries. Raises ContentError where they aren't what was written."""

@@ -46,7 +46,7 @@ class Output:
             shutil.rmtree(self.staged, ignore_errors=True)
             self.staged.mkdir(parents=True)
             if base is not None and base.is_dir():
-                _link_tree(base, self.staged, frozenset(without))
+                _link_tree(os.fspath(base), os.fspath(self.staged), frozenset(without))
         return Staged(self.staged)
 
     def swap(self) -> None:
@@ -164,24 +164,23 @@ def _check_ours(folder: Path) -> None:
         )
 
 
-def _link_tree(source: Path, target: Path, without: frozenset[str]) -> None:
-    for folder, folders, files in os.walk(source, onerror=_raise):
-        folders.sort()
-        place = Path(folder).relative_to(source)
-        (target / place).mkdir(exist_ok=True)
-        # A symbolic link to a folder is carried along as it is, like a file.
-        links = [name for name in folders if (Path(folder) / name).is_symlink()]
-        for name in [*files, *links]:
-            if (place / name).as_posix() not in without:
-                _link(Path(folder) / name, target / place / name)
+def _link_tree(source: str, target: str, without: frozenset[str], place: str = "") -> None:
+    """Link what a folder holds; ``place`` is its path below the first, with a slash at its end.
+
+    In strings: there may be 25,000 shards, of which a path object costs more than its link.
+    """
+    with os.scandir(source) as entries:
+        for entry in entries:
+            path, there = f"{place}{entry.name}", f"{target}/{entry.name}"
+            # A symbolic link to a folder is carried along as it is, like a file.
+            if entry.is_dir(follow_symlinks=False):
+                os.mkdir(there)  # noqa: PTH102  see above
+                _link_tree(entry.path, there, without, f"{path}/")
+            elif path not in without:
+                _link(entry.path, there)
 
 
-def _raise(error: OSError) -> None:
-    """What can't be read must not go missing from the next site."""
-    raise error
-
-
-def _link(source: Path, target: Path) -> None:
+def _link(source: str, target: str) -> None:
     try:
         os.link(source, target, follow_symlinks=False)
     except OSError as error:

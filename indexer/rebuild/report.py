@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import asdict, dataclass, field
+from dataclasses import asdict, dataclass, field, replace
 from typing import Any
 
 from indexer.channel.plan import Count
@@ -69,10 +69,13 @@ class Report:
 
     def as_status(self) -> dict[str, Any]:
         """What status.json says: the same, with long lists cut and counted."""
-        document = self.as_dict()
-        for key in ("left_out", "waiting", "passed_over", "notes", "changes"):
-            items = document.pop(key)
-            document[key] = {"total": len(items), "first": items[:MAX_NAMED]}
+        lists = {key: getattr(self, key) for key in _LISTS}
+        # Cut before it is copied: there may be hundreds of thousands.
+        document = replace(
+            self, **{key: items[:MAX_NAMED] for key, items in lists.items()}
+        ).as_dict()
+        for key, items in lists.items():
+            document[key] = {"total": len(items), "first": document.pop(key)}
         # Of these the report itself doesn't hold all where there are very many.
         document["waiting"]["total"] = sum(part.waiting for part in self.subdirs.values())
         document["changes"]["total"] = sum(part.count.total for part in self.subdirs.values())
@@ -82,3 +85,4 @@ class Report:
 
 
 MAX_NAMED = 200
+_LISTS = ("left_out", "waiting", "passed_over", "notes", "changes")

@@ -3,15 +3,14 @@
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Iterable, Iterator, Mapping, Sequence
-from contextlib import ExitStack
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from contextlib import AbstractContextManager, ExitStack
 from dataclasses import dataclass
 from datetime import datetime
 from itertools import zip_longest
 from pathlib import Path
 
 from indexer.channel.plan import Change
-from indexer.files import size_of
 from indexer.progress import STEP, Progress
 from indexer.rebuild.planning import SubdirPlan
 from indexer.rebuild.previous import Previous
@@ -49,7 +48,7 @@ def expire(plan: SubdirPlan, previous: Previous, now: datetime) -> tuple[dict[st
     """Superseded shards of a subdir that stay (until when), and paths of those that go."""
     entry = previous.snapshot.subdirs.get(plan.subdir) if previous.snapshot else None
     # Also those that nobody knows any more, because an index or a snapshot was lost.
-    there = previous.subdir(plan.subdir).shard_files()
+    there = previous.subdir(plan.subdir).shard_sizes()
     stay, expired = history.supersede(
         entry.superseded if entry else {},
         [*plan.replaced, *sorted(there)],
@@ -67,35 +66,33 @@ def write_subdir(
     look: Look,
     superseded: Mapping[str, str],
     progress: Progress,
+    timed: Callable[[str], AbstractContextManager[None]],
 ) -> SubdirEntry:
     """Write one subdir: shards, then repodata, and the shard index last."""
-    subdir = plan.subdir
-    for digest, data in plan.spool.shards():
-        staged.write(f"{subdir}/{shards.FOLDER}/{digest}{shards.SUFFIX}", data)
-    base_url = look.base_url_of(subdir)
+    subdir, base_url = plan.subdir, look.base_url_of(plan.subdir)
+    sizes = dict(previous.subdir(subdir).shard_sizes())
+    with timed("shards"):
+        for digest, data in plan.spool.shards():
+            staged.write(f"{subdir}/{shards.FOLDER}/{digest}{shards.SUFFIX}", data)
+            sizes[digest] = len(data)
     names = [f"{subdir}/{name}" for name in (repodata.FILE_NAME, repodata.ZST_NAME)]
     for name in names:
         staged.make_room(name)
-    folder = staged.root / subdir
-    written = _write_repodata(folder, plan, previous, base_url, progress)
+    with timed("repodata"):
+        written = _write_repodata(staged.root / subdir, plan, previous, base_url, progress)
     files = {
         name: FileEntry(item.sha256, item.size) for name, item in zip(names, written, strict=True)
     }
-    _write(
-        staged,
-        files,
-        f"{history.FOLDER}/{subdir}/{summary.FILE_NAME}",
-        summary.encode_summaries(plan.summaries),
-    )
-    index = shards.pack_index(subdir, base_url, plan.shards)
-    _write(staged, files, f"{subdir}/{shards.INDEX_NAME}", index)
+    with timed("summaries"):
+        data = summary.encode_summaries(plan.summaries)
+        _write(staged, files, f"{history.FOLDER}/{subdir}/{summary.FILE_NAME}", data)
+    with timed("shards"):
+        index = shards.pack_index(subdir, base_url, plan.shards)
+        _write(staged, files, f"{subdir}/{shards.INDEX_NAME}", index)
     return SubdirEntry(
         records=plan.count.after,
         names=len(plan.shards),
-        shard_bytes=sum(
-            size_of(folder / shards.FOLDER / f"{digest}{shards.SUFFIX}") or 0
-            for digest in plan.shards.values()
-        ),
+        shard_bytes=sum(sizes.get(digest, 0) for digest in plan.shards.values()),
         files=files,
         superseded=superseded,
         rendering=look.of_subdir(subdir),

@@ -6,7 +6,7 @@ So that memory doesn't grow with the channel: a first run of 600,000 records pla
 from __future__ import annotations
 
 import sqlite3
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 
 from indexer.channel.plan import Change, Kind
 from indexer.channel.record import Record, section_of
@@ -31,19 +31,24 @@ class Spool:
         """Give the disk space back."""
         self._db.close()
 
-    def add(self, name: str, change: Change) -> None:
-        """Put one file's change in its place; a removed file has no record."""
-        record = change.record
-        self._db.execute(
+    def add(self, name: str, changes: Iterable[tuple[Change, int]]) -> None:
+        """Put the changes of a name's files in their places, each with its build time.
+
+        A removed file has no record.
+        """
+        self._db.executemany(
             "INSERT INTO change VALUES (?, ?, ?, ?, ?, ?, ?)",
             (
-                section_of(change.file_name),
-                change.file_name,
-                change.kind,
-                name,
-                record.sha256 if record else None,
-                record.body if record else None,
-                record.fields().get("timestamp") or 0 if record else 0,
+                (
+                    section_of(change.file_name),
+                    change.file_name,
+                    change.kind,
+                    name,
+                    change.record.sha256 if change.record else None,
+                    change.record.body if change.record else None,
+                    built,
+                )
+                for change, built in changes
             ),
         )
 

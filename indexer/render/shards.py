@@ -26,13 +26,18 @@ _HASHES = {"sha256": 32, "md5": 16}
 
 def pack_shard(records: Iterable[Record]) -> bytes:
     """A shard before compression: every map sorted, hashes as bytes."""
+    return pack_fields({record.file_name: record.fields() for record in records})
+
+
+def pack_fields(records: Mapping[str, Mapping[str, Any]]) -> bytes:
+    """The same of records as mappings, by file name; the keys of each are in order."""
     shard: dict[str, Any] = {"packages": {}, "packages.conda": {}, "removed": []}
-    for record in sorted(records, key=lambda item: item.file_name):
-        fields = record.fields()
-        for key in _HASHES:
-            if isinstance(fields.get(key), str):
-                fields[key] = bytes.fromhex(fields[key])
-        shard[section_of(record.file_name)][record.file_name] = fields
+    for file_name in sorted(records):
+        fields = {
+            key: bytes.fromhex(value) if key in _HASHES and isinstance(value, str) else value
+            for key, value in records[file_name].items()
+        }
+        shard[section_of(file_name)][file_name] = fields
     packed: bytes = msgpack.packb(shard)
     return packed
 

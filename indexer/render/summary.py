@@ -8,13 +8,13 @@ from __future__ import annotations
 
 import functools
 from collections.abc import Iterable, Mapping
-from dataclasses import asdict, dataclass
+from dataclasses import dataclass, fields
 from typing import Any
 
 import orjson
 from rattler import Version
 
-from indexer.channel.record import INDEXED, LAST_SECOND, Record, encode
+from indexer.channel.record import INDEXED, LAST_SECOND, encode
 from indexer.errors import ContentError
 
 FILE_NAME = "names.json"
@@ -39,34 +39,41 @@ class NameSummary:
     entered_at: int
 
 
-def summarize(records: Iterable[Record]) -> NameSummary:
-    """The summary of one name's records, of which there is at least one."""
-    fields = {record.file_name: record.fields() for record in records}
-    newest = max(fields, key=lambda file_name: (*_order(fields[file_name]), file_name))
-    latest = fields[newest]
-    entered = max(fields, key=lambda file_name: (fields[file_name].get(INDEXED) or 0, file_name))
+def summarize(records: Mapping[str, Mapping[str, Any]]) -> NameSummary:
+    """The summary of one name's records, by file name, of which there is at least one."""
+    newest = max(records, key=lambda file_name: (*_order(records[file_name]), file_name))
+    latest = records[newest]
+    entered = max(records, key=lambda file_name: (records[file_name].get(INDEXED) or 0, file_name))
     return NameSummary(
-        builds=len(fields),
+        builds=len(records),
         version=latest["version"],
         build=latest["build"],
         build_number=latest["build_number"],
         file_name=newest,
         license=latest.get("license"),
-        timestamp=max(_seconds(item.get("timestamp") or 0) for item in fields.values()),
+        timestamp=max(_seconds(item.get("timestamp") or 0) for item in records.values()),
         entered=entered,
-        entered_at=fields[entered].get(INDEXED) or 0,
+        entered_at=records[entered].get(INDEXED) or 0,
     )
+
+
+# Not asdict, which copies all values deeply: there is one for each name of a channel.
+_KEYS = tuple(item.name for item in fields(NameSummary))
+
+
+def _as_dict(item: NameSummary) -> dict[str, Any]:
+    return {key: getattr(item, key) for key in _KEYS}
 
 
 def newest_of(summaries: Iterable[NameSummary]) -> NameSummary:
     """The one with the newest version."""
-    return max(summaries, key=lambda item: (*_order(asdict(item)), item.file_name))
+    return max(summaries, key=lambda item: (*_order(_as_dict(item)), item.file_name))
 
 
 def encode_summaries(summaries: Mapping[str, NameSummary]) -> bytes:
     """The file's bytes."""
     lines = [
-        orjson.dumps(name) + b":" + encode(asdict(summaries[name])) for name in sorted(summaries)
+        orjson.dumps(name) + b":" + encode(_as_dict(summaries[name])) for name in sorted(summaries)
     ]
     return b"{\n" + b",\n".join(lines) + b"\n}\n"
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 import contextlib
 import shutil
 import sqlite3
+from collections.abc import Callable
 from datetime import timedelta
 from pathlib import Path
 from typing import Any
@@ -14,10 +15,14 @@ import pytest
 from demo.packages import build
 from indexer.channel.policy import Policy
 from indexer.errors import ConfigError, GuardError
+from indexer.rebuild.compact import compact, expand
 from indexer.render import shards
 from tests.support import faults
 from tests.support.rig import Rig
 from tests.support.web import served
+
+# Of a row in the state: file name and body, and what becomes of both.
+Alteration = Callable[[str, bytes], tuple[str, bytes]]
 
 
 def fill(rig: Rig, count: int = 30) -> None:
@@ -399,25 +404,42 @@ def test_a_glob_takes_out_what_is_gone_with_and_without_the_state(rig: Rig) -> N
     assert len(with_state) == 2
 
 
+def in_body(old: bytes, new: bytes) -> Alteration:
+    """What an editor would do to a record."""
+
+    def alter(file_name: str, body: bytes) -> tuple[str, bytes]:
+        data = expand(body)
+        assert old in data
+        return file_name, compact(data.replace(old, new, 1))
+
+    return alter
+
+
 @pytest.mark.parametrize(
-    ("old", "new"),
+    "alteration",
     [
-        (b'"size":', b'"size":9'),
-        (b'"md5":"', b'"md5":"z'),
-        (b'"name":"', b'"name":"\xff'),
-        (b'"name":"', b'"name":,,'),
-        (b"pkg01-1.0-0.conda", b"pkg99-1.0-0.conda"),
+        in_body(b'"size":', b'"size":9'),
+        in_body(b'"md5":"', b'"md5":"z'),
+        in_body(b'"name":"', b'"name":"\xff'),
+        in_body(b'"name":"', b'"name":,,'),
+        # And what a disk would.
+        lambda name, body: (name, body[:20] + b"\xff" + body[21:]),
+        lambda name, body: (name, body[:-9]),
+        lambda name, _: (name, b""),
+        lambda name, body: (name.replace("pkg01", "pkg99"), body),
     ],
 )
-def test_what_was_altered_in_the_state_is_not_published(rig: Rig, old: bytes, new: bytes) -> None:
+def test_what_was_altered_in_the_state_is_not_published(rig: Rig, alteration: Alteration) -> None:
     fill(rig, 3)
     before = rig.records()
-    # The same length, so that the file stays a database.
-    path = rig.state_file
-    data = path.read_bytes()
-    assert old in data
-    at = data.index(old)
-    path.write_bytes(data[:at] + new + data[at + len(new) :])
+    with contextlib.closing(sqlite3.connect(rig.state_file)) as connection:
+        name = "pkg01-1.0-0.conda"
+        (row,) = connection.execute("SELECT body FROM record WHERE file_name = ?", (name,))
+        connection.execute(
+            "UPDATE record SET file_name = ?, body = ? WHERE file_name = ?",
+            (*alteration(name, row[0]), name),
+        )
+        connection.commit()
     for number in range(3):
         rig.push(build(f"pkg{number:02}", "2.0"))
 

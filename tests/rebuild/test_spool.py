@@ -36,7 +36,7 @@ def removed(file_name: str) -> Change:
 
 def test_each_format_comes_in_its_section(spool: Spool) -> None:
     for item in (BETA, ALPHA_OLD, ALPHA):
-        spool.add(item.name, added(item))
+        spool.add(item.name, [(added(item), 0)])
     assert list(spool.section("packages")) == [(ALPHA_OLD.file_name, ALPHA_OLD.body)]
     assert list(spool.section("packages.conda")) == [
         (BETA.file_name, BETA.body),
@@ -45,7 +45,7 @@ def test_each_format_comes_in_its_section(spool: Spool) -> None:
 
 
 def test_a_file_that_goes_has_no_body(spool: Spool) -> None:
-    spool.add("gone", removed("gone-1.0-0.conda"))
+    spool.add("gone", [(removed("gone-1.0-0.conda"), 0)])
     assert list(spool.section("packages.conda")) == [("gone-1.0-0.conda", None)]
 
 
@@ -53,7 +53,7 @@ def test_a_file_that_goes_has_no_body(spool: Spool) -> None:
 def test_the_order_is_the_one_that_merging_relies_on(order: list[str]) -> None:
     spool = Spool()
     for name in order:
-        spool.add(name, added(record(name)))
+        spool.add(name, [(added(record(name)), 0)])
     names = [file_name for file_name, _ in spool.section("packages.conda")]
     spool.close()
     assert names == sorted(names)
@@ -62,16 +62,16 @@ def test_the_order_is_the_one_that_merging_relies_on(order: list[str]) -> None:
 
 def test_both_sections_can_be_read_in_turn(spool: Spool) -> None:
     for item in (ALPHA, ALPHA_OLD):
-        spool.add(item.name, added(item))
+        spool.add(item.name, [(added(item), 0)])
     streams = [spool.section(section) for section in ("packages", "packages.conda")]
     assert [next(stream)[0] for stream in streams] == [ALPHA_OLD.file_name, ALPHA.file_name]
 
 
 def test_changes_are_told_with_their_records_and_what_stays_is_not(spool: Spool) -> None:
-    spool.add("alpha", Change("kept", ALPHA.file_name, ALPHA))
-    spool.add("_beta", Change("changed", BETA.file_name, BETA))
-    spool.add("alpha", added(ALPHA_OLD))
-    spool.add("gone", removed("gone-1.0-0.conda"))
+    spool.add("alpha", [(Change("kept", ALPHA.file_name, ALPHA), 0)])
+    spool.add("_beta", [(Change("changed", BETA.file_name, BETA), 0)])
+    spool.add("alpha", [(added(ALPHA_OLD), 0)])
+    spool.add("gone", [(removed("gone-1.0-0.conda"), 0)])
     told = [
         ("gone", removed("gone-1.0-0.conda")),
         ("_beta", Change("changed", BETA.file_name, BETA)),

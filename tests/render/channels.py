@@ -11,7 +11,7 @@ from rattler import Gateway, RepoDataRecord, SourceConfig, Subdir
 from rattler.channel import Channel
 
 from indexer.channel.record import Record, section_of
-from indexer.render import repodata, shards, zstd
+from indexer.render import repodata, shards, summary, zstd
 
 
 def in_section(section: str, records: Iterable[Record]) -> Iterator[tuple[str, bytes]]:
@@ -74,3 +74,8 @@ def query(
         return records
 
     return asyncio.run(ask())
+
+
+def summarize(records: Iterable[Record]) -> summary.NameSummary:
+    """The summary of one name's records."""
+    return summary.summarize({record.file_name: record.fields() for record in records})

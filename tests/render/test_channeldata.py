@@ -9,8 +9,9 @@ import pytest
 
 from indexer.channel.record import Record
 from indexer.render.channeldata import by_name, render_channeldata
-from indexer.render.summary import NameSummary, summarize
+from indexer.render.summary import NameSummary
 from tests.channel.samples import record
+from tests.render.channels import summarize
 
 FLAGS = {
     "activate.d",

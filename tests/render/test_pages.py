@@ -14,8 +14,9 @@ from indexer.render.pages import (
     templates_digest,
     templates_folder,
 )
-from indexer.render.summary import NameSummary, summarize
+from indexer.render.summary import NameSummary
 from tests.channel.samples import record
+from tests.render.channels import summarize
 
 VOID = {"meta", "link", "br", "hr", "img", "input"}
 HOSTILE = [

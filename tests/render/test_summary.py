@@ -15,9 +15,9 @@ from indexer.render.summary import (
     decode_summaries,
     encode_summaries,
     newest_of,
-    summarize,
 )
 from tests.channel.samples import record
+from tests.render.channels import summarize
 
 # Oldest first, as conda's documentation has them.
 ORDER = [
