@@ -128,7 +128,7 @@ def _counted(blocks: Iterable[bytes], progress: Progress) -> Iterator[bytes]:
     since = 0
     for block in blocks:
         yield block
-        since += 1 + block.count(repodata.SEPARATOR)
+        since += 1 + block.count(b"\n")
         if since >= STEP:
             progress.step(since)
             since = 0

@@ -20,6 +20,8 @@ MAX_SHARD = 16 * 1024 * 1024
 MAX_INDEX = 128 * 1024 * 1024
 # Values in a message from elsewhere; a real shard of 10,000 builds has a quarter of that.
 MAX_VALUES = 1_000_000
+# Nearly all of it is hashes: at 25,000 names, level 3 takes 5 ms where 8 takes 16, for 1 % less.
+_INDEX_LEVEL = 3
 _RFC3339 = re.compile(r"\d{4}-\d\d-\d\d[Tt ]\d\d:\d\d:\d\d(?:\.\d+)?(?:[Zz]|[+-]\d\d:\d\d)")
 _HASHES = {"sha256": 32, "md5": 16}
 
@@ -102,7 +104,7 @@ def pack_index(
     info = {"base_url": base_url or "", "shards_base_url": shards_base_url, "subdir": subdir}
     hashes = {name: bytes.fromhex(shards[name]) for name in sorted(shards)}
     packed: bytes = msgpack.packb({"info": info, "shards": hashes, "version": 1})
-    return zstd.compress(packed)
+    return zstd.compress(packed, _INDEX_LEVEL)
 
 
 def unpack_index(data: bytes) -> tuple[dict[str, Any], dict[str, str]]:

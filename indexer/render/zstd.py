@@ -28,9 +28,9 @@ _WORKERS = 2
 __all__ = ["LEVEL", "compress", "decompress", "packer", "reader", "zstd"]
 
 
-def compress(data: bytes) -> bytes:
-    """One frame at the fixed level, with its size and without a checksum: same bytes each time."""
-    return zstd.compress(data, LEVEL)
+def compress(data: bytes, level: int = LEVEL) -> bytes:
+    """One frame at a fixed level, with its size and without a checksum: same bytes each time."""
+    return zstd.compress(data, level)
 
 
 def packer() -> zstd.ZstdCompressor:
