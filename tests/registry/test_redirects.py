@@ -56,6 +56,7 @@ def test_a_token_does_not_follow_a_redirect_to_another_host(
 
 
 @responses.activate
+@pytest.mark.usefixtures("by_requests")
 def test_credentials_do_not_come_back_with_a_redirect_home(transport: Transport) -> None:
     # Whoever sends us back chose the address: it gets what a stranger would.
     there = {"Location": "https://elsewhere.example/b"}
@@ -94,6 +95,7 @@ def test_what_a_redirect_leads_to_is_checked_all_the_same(
 
 
 @responses.activate
+@pytest.mark.usefixtures("by_requests")
 @pytest.mark.parametrize(
     "location",
     [
@@ -119,6 +121,7 @@ def test_a_redirect_out_of_https_is_refused(transport: Transport, location: str)
 
 
 @responses.activate
+@pytest.mark.usefixtures("by_requests")
 def test_a_redirect_into_https_is_followed_without_credentials(transport: Transport) -> None:
     responses.add(
         "GET", "http://example.org/a", status=307, headers={"Location": "https://example.org/b"}
@@ -130,6 +133,7 @@ def test_a_redirect_into_https_is_followed_without_credentials(transport: Transp
 
 
 @responses.activate
+@pytest.mark.usefixtures("by_requests")
 @pytest.mark.parametrize(
     ("location", "kept"),
     [
