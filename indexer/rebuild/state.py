@@ -11,7 +11,7 @@ import contextlib
 import math
 import sqlite3
 import zlib
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from fractions import Fraction
 
@@ -133,29 +133,43 @@ class State:
 
     def put(self, place: Place, digest: Digest, status: Status, reading: Reading, now: int) -> None:
         """Remember what a tag led to; names whose records it changes become unpublished."""
-        before = self._records_of(place)
         faults = [(fault.reason, fault.file_name) for fault in reading.faults]
+        columns = (
+            bytes.fromhex(digest.hex),
+            *_where(place),
+            status,
+            orjson.dumps(faults) if faults else None,
+            orjson.dumps(reading.notes) if reading.notes else None,
+        )
+        if not self.digests(place):
+            # The one case of a first run: nothing to compare with, and nothing to take back.
+            artifact = self._add(columns, reading.records)
+            self._set_tag(place, artifact, status, now)
+            self._unpublish(place, {record.name for record in reading.records})
+            return
+        before = self._records_of(place)
+        self._db.execute(
+            "DELETE FROM record WHERE artifact IN (SELECT id FROM artifact WHERE digest = ?"
+            " AND subdir = ? AND repository = ? AND tag = ?)",
+            columns[:4],
+        )
+        artifact = self._add(columns, reading.records)
+        self._point(place, artifact, status, before, now)
+
+    def _add(self, columns: Sequence[object], records: Iterable[Record]) -> int:
+        """Store an artifact and its records; gives its id."""
+        artifact: int
         (artifact,) = self._db.execute(
             "INSERT INTO artifact (digest, subdir, repository, tag, status, faults, notes)"
             " VALUES (?, ?, ?, ?, ?, ?, ?) ON CONFLICT DO UPDATE SET status = excluded.status,"
             " faults = excluded.faults, notes = excluded.notes RETURNING id",
-            (
-                bytes.fromhex(digest.hex),
-                *_where(place),
-                status,
-                orjson.dumps(faults) if faults else None,
-                orjson.dumps(reading.notes) if reading.notes else None,
-            ),
+            columns,
         ).fetchone()
-        self._db.execute("DELETE FROM record WHERE artifact = ?", (artifact,))
         self._db.executemany(
             "INSERT INTO record VALUES (?, ?, ?, ?, ?, ?)",
-            [
-                (artifact, r.file_name, r.name, r.sha256, r.body, _crc(artifact, r))
-                for r in reading.records
-            ],
+            [(artifact, r.file_name, r.name, r.sha256, r.body, _crc(artifact, r)) for r in records],
         )
-        self._point(place, artifact, status, before, now)
+        return artifact
 
     def look(self, place: Place, digest: Digest, now: int) -> None:
         """Remember that a tag leads (still, or again) to a manifest that is known."""
@@ -178,16 +192,19 @@ class State:
     ) -> None:
         self._leave(place, now)
         self._db.execute("UPDATE artifact SET left = NULL WHERE id = ?", (artifact,))
+        self._set_tag(place, artifact, status, now)
+        after = self._records_of(place)
+        if before != after:
+            changed = [*before.values(), *after.values()]
+            self._unpublish(place, {record.name for record in changed})
+
+    def _set_tag(self, place: Place, artifact: int, status: Status, now: int) -> None:
         self._db.execute(
             "INSERT INTO tag VALUES (?, ?, ?, ?, ?, ?, ?) ON CONFLICT DO UPDATE SET"
             " since = iif(status = excluded.status, since, excluded.since),"
             " artifact = excluded.artifact, status = excluded.status, checked = excluded.checked",
             (*_where(place), artifact, status, now, now),
         )
-        after = self._records_of(place)
-        if before != after:
-            changed = [*before.values(), *after.values()]
-            self._unpublish(place, {record.name for record in changed})
 
     def _leave(self, place: Place, now: int) -> None:
         self._db.execute(
