@@ -183,3 +183,27 @@ def test_default_ports_make_no_other_origin() -> None:
     assert origin_of("http://host/x") == origin_of("http://host:80")
     assert origin_of("https://host") != origin_of("http://host")
     assert origin_of("https://host:443") != origin_of("http://host:443")
+
+
+@pytest.mark.parametrize(
+    ("address", "host", "port"),
+    [
+        ("https://host/v2/@elsewhere/", "host", 443),
+        ("https://host@elsewhere/x", "elsewhere", 443),
+        ("https://host:80@elsewhere/x", "elsewhere", 443),
+        ("https://host?@elsewhere/x", "host", 443),
+        ("https://host#@elsewhere/x", "host", 443),
+        ("https://host:8443", "host", 8443),
+        ("HTTPS://Host:8443/x", "host", 8443),
+    ],
+)
+def test_an_origin_is_that_of_the_server_however_it_is_spelt(
+    address: str, host: str, port: int
+) -> None:
+    assert origin_of(address) == ("https", host, port)
+
+
+def test_a_port_that_is_none_makes_no_origin() -> None:
+    for _ in range(2):
+        with pytest.raises(ValueError, match="ort"):
+            origin_of("https://host:99999/x")
