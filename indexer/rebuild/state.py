@@ -11,7 +11,7 @@ import contextlib
 import math
 import sqlite3
 import zlib
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from fractions import Fraction
 
@@ -24,58 +24,6 @@ from indexer.registry.content import Digest
 
 # Seconds for which what nothing needs any more is kept: artifacts without a tag, whole states.
 KEPT_FOR = 30 * 86400
-
-SCHEMA = """
-CREATE TABLE meta (key TEXT PRIMARY KEY, value TEXT NOT NULL) WITHOUT ROWID;
-CREATE TABLE artifact (
-    id INTEGER PRIMARY KEY,
-    digest BLOB NOT NULL,
-    subdir TEXT NOT NULL,
-    repository TEXT NOT NULL,
-    tag TEXT NOT NULL,
-    status TEXT NOT NULL,
-    faults BLOB,
-    notes BLOB,
-    left INTEGER,
-    UNIQUE (subdir, repository, tag, digest)
-);
-CREATE INDEX artifact_left ON artifact (left) WHERE left IS NOT NULL;
-CREATE INDEX artifact_told ON artifact (subdir) WHERE faults IS NOT NULL OR notes IS NOT NULL;
-CREATE TABLE tag (
-    subdir TEXT NOT NULL,
-    repository TEXT NOT NULL,
-    tag TEXT NOT NULL,
-    artifact INTEGER NOT NULL,
-    status TEXT NOT NULL,
-    since INTEGER NOT NULL,
-    checked INTEGER NOT NULL,
-    PRIMARY KEY (subdir, repository, tag)
-) WITHOUT ROWID;
-CREATE INDEX tag_checked ON tag (subdir, status, checked);
-CREATE TABLE repository (
-    subdir TEXT NOT NULL,
-    repository TEXT NOT NULL,
-    listed INTEGER NOT NULL,
-    updated TEXT NOT NULL,
-    PRIMARY KEY (subdir, repository)
-) WITHOUT ROWID;
-CREATE TABLE record (
-    artifact INTEGER NOT NULL,
-    file_name TEXT NOT NULL,
-    name TEXT NOT NULL,
-    sha256 BLOB NOT NULL,
-    body BLOB NOT NULL,
-    crc INTEGER NOT NULL,
-    PRIMARY KEY (artifact, file_name)
-) WITHOUT ROWID;
-CREATE TABLE name (
-    subdir TEXT NOT NULL,
-    name TEXT NOT NULL,
-    repository TEXT NOT NULL,
-    published TEXT,
-    PRIMARY KEY (subdir, name)
-) WITHOUT ROWID;
-"""
 
 
 class DamagedStateError(Exception):
@@ -157,36 +105,43 @@ class State:
 
     def put(self, place: Place, digest: Digest, status: Status, reading: Reading, now: int) -> None:
         """Remember what a tag led to; names whose records it changes become unpublished."""
-        before = self._records_of(place)
         faults = [(fault.reason, fault.file_name) for fault in reading.faults]
+        columns = (
+            bytes.fromhex(digest.hex),
+            *_where(place),
+            status,
+            orjson.dumps(faults) if faults else None,
+            orjson.dumps(reading.notes) if reading.notes else None,
+        )
+        if not self.digests(place):
+            # The one case of a first run: nothing to compare with, and nothing to take back.
+            artifact = self._add(columns, reading.records)
+            self._set_tag(place, artifact, status, now)
+            self._unpublish(place, {record.name for record in reading.records})
+            return
+        before = self._records_of(place)
+        self._db.execute(
+            "DELETE FROM record WHERE artifact IN (SELECT id FROM artifact WHERE digest = ?"
+            " AND subdir = ? AND repository = ? AND tag = ?)",
+            columns[:4],
+        )
+        artifact = self._add(columns, reading.records)
+        self._point(place, artifact, status, before, now)
+
+    def _add(self, columns: Sequence[object], records: Iterable[Record]) -> int:
+        """Store an artifact and its records; gives its id."""
+        artifact: int
         (artifact,) = self._db.execute(
             "INSERT INTO artifact (digest, subdir, repository, tag, status, faults, notes)"
             " VALUES (?, ?, ?, ?, ?, ?, ?) ON CONFLICT DO UPDATE SET status = excluded.status,"
             " faults = excluded.faults, notes = excluded.notes RETURNING id",
-            (
-                bytes.fromhex(digest.hex),
-                *_where(place),
-                status,
-                orjson.dumps(faults) if faults else None,
-                orjson.dumps(reading.notes) if reading.notes else None,
-            ),
+            columns,
         ).fetchone()
-        self._db.execute("DELETE FROM record WHERE artifact = ?", (artifact,))
         self._db.executemany(
             "INSERT INTO record VALUES (?, ?, ?, ?, ?, ?)",
-            [
-                (
-                    artifact,
-                    r.file_name,
-                    r.name,
-                    bytes.fromhex(r.sha256),
-                    compact(r.body),
-                    _crc(artifact, r),
-                )
-                for r in reading.records
-            ],
+            [_row(artifact, record) for record in records],
         )
-        self._point(place, artifact, status, before, now)
+        return artifact
 
     def look(self, place: Place, digest: Digest, now: int) -> None:
         """Remember that a tag leads (still, or again) to a manifest that is known."""
@@ -209,16 +164,19 @@ class State:
     ) -> None:
         self._leave(place, now)
         self._db.execute("UPDATE artifact SET left = NULL WHERE id = ?", (artifact,))
+        self._set_tag(place, artifact, status, now)
+        after = self._records_of(place)
+        if before != after:
+            changed = [*before.values(), *after.values()]
+            self._unpublish(place, {record.name for record in changed})
+
+    def _set_tag(self, place: Place, artifact: int, status: Status, now: int) -> None:
         self._db.execute(
             "INSERT INTO tag VALUES (?, ?, ?, ?, ?, ?, ?) ON CONFLICT DO UPDATE SET"
             " since = iif(status = excluded.status, since, excluded.since),"
             " artifact = excluded.artifact, status = excluded.status, checked = excluded.checked",
             (*_where(place), artifact, status, now, now),
         )
-        after = self._records_of(place)
-        if before != after:
-            changed = [*before.values(), *after.values()]
-            self._unpublish(place, {record.name for record in changed})
 
     def _leave(self, place: Place, now: int) -> None:
         self._db.execute(
@@ -244,8 +202,13 @@ class State:
 
     def repositories(self, subdir: str) -> list[str]:
         """Every repository that is remembered, in order."""
+        # From one to the next by the index: DISTINCT would go through every tag.
         rows = self._db.execute(
-            "SELECT DISTINCT repository FROM tag WHERE subdir = ? ORDER BY 1", (subdir,)
+            "WITH RECURSIVE found(name) AS (SELECT min(repository) FROM tag WHERE subdir = ?1"
+            " UNION ALL SELECT (SELECT min(repository) FROM tag WHERE subdir = ?1"
+            "  AND repository > name) FROM found WHERE name IS NOT NULL)"
+            " SELECT name FROM found WHERE name IS NOT NULL",
+            (subdir,),
         )
         return [row[0] for row in rows]
 
@@ -330,17 +293,25 @@ class State:
 
     def told(self, subdir: str) -> Iterator[Told]:
         """Artifacts with faults or notes, in order."""
-        return self._told(subdir, "(faults IS NOT NULL OR notes IS NOT NULL)", "repository, tag")
+        return self._told(
+            "artifact INDEXED BY artifact_told JOIN tag",
+            subdir,
+            "(faults IS NOT NULL OR notes IS NOT NULL)",
+            "repository, tag",
+        )
 
     def waiting(self, subdir: str, limit: int) -> Iterator[Told]:
         """The first artifacts that nobody has validated yet, the longest waiting first."""
         order = f"since, repository, tag LIMIT {limit}"
-        return self._told(subdir, "tag.status = 'waiting'", order)
+        return self._told(
+            "tag INDEXED BY tag_checked JOIN artifact", subdir, "tag.status = 'waiting'", order
+        )
 
-    def _told(self, subdir: str, condition: str, order: str) -> Iterator[Told]:
+    def _told(self, tables: str, subdir: str, condition: str, order: str) -> Iterator[Told]:
+        # The indexes are named, because SQLite would rather go through all artifacts.
         rows = self._db.execute(
-            "SELECT tag.repository, tag.tag, since, faults, notes FROM artifact"  # noqa: S608  constants
-            " JOIN tag USING (subdir, repository, tag)"
+            f"SELECT tag.repository, tag.tag, since, faults, notes FROM {tables}"  # noqa: S608  constants
+            " USING (subdir, repository, tag)"
             f" WHERE subdir = ? AND tag.artifact = artifact.id AND {condition} ORDER BY {order}",
             (subdir,),
         )
@@ -390,6 +361,12 @@ def _decoding() -> Iterator[None]:
         yield
     except (ValueError, TypeError, AttributeError, sqlite3.OperationalError) as error:
         raise DamagedStateError(str(error)) from error
+
+
+def _row(artifact: int, record: Record) -> tuple[object, ...]:
+    """A record as it is kept."""
+    sha256, body = bytes.fromhex(record.sha256), compact(record.body)
+    return artifact, record.file_name, record.name, sha256, body, _crc(artifact, record)
 
 
 def _crc(artifact: int, record: Record) -> int:

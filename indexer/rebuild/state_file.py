@@ -13,10 +13,62 @@ from pathlib import Path
 
 from indexer.errors import ConfigError
 from indexer.files import locked
-from indexer.rebuild.state import KEPT_FOR, SCHEMA, State
+from indexer.rebuild.state import KEPT_FOR, State
 
 _APPLICATION = 0x6366_6978  # "cfix"
 _FORMAT = 3
+
+_SCHEMA = """
+CREATE TABLE meta (key TEXT PRIMARY KEY, value TEXT NOT NULL) WITHOUT ROWID;
+CREATE TABLE artifact (
+    id INTEGER PRIMARY KEY,
+    digest BLOB NOT NULL,
+    subdir TEXT NOT NULL,
+    repository TEXT NOT NULL,
+    tag TEXT NOT NULL,
+    status TEXT NOT NULL,
+    faults BLOB,
+    notes BLOB,
+    left INTEGER,
+    UNIQUE (subdir, repository, tag, digest)
+);
+CREATE INDEX artifact_left ON artifact (left) WHERE left IS NOT NULL;
+CREATE INDEX artifact_told ON artifact (subdir) WHERE faults IS NOT NULL OR notes IS NOT NULL;
+CREATE TABLE tag (
+    subdir TEXT NOT NULL,
+    repository TEXT NOT NULL,
+    tag TEXT NOT NULL,
+    artifact INTEGER NOT NULL,
+    status TEXT NOT NULL,
+    since INTEGER NOT NULL,
+    checked INTEGER NOT NULL,
+    PRIMARY KEY (subdir, repository, tag)
+) WITHOUT ROWID;
+CREATE INDEX tag_checked ON tag (subdir, status, checked);
+CREATE TABLE repository (
+    subdir TEXT NOT NULL,
+    repository TEXT NOT NULL,
+    listed INTEGER NOT NULL,
+    updated TEXT NOT NULL,
+    PRIMARY KEY (subdir, repository)
+) WITHOUT ROWID;
+CREATE TABLE record (
+    artifact INTEGER NOT NULL,
+    file_name TEXT NOT NULL,
+    name TEXT NOT NULL,
+    sha256 BLOB NOT NULL,
+    body BLOB NOT NULL,
+    crc INTEGER NOT NULL,
+    PRIMARY KEY (artifact, file_name)
+) WITHOUT ROWID;
+CREATE TABLE name (
+    subdir TEXT NOT NULL,
+    name TEXT NOT NULL,
+    repository TEXT NOT NULL,
+    published TEXT,
+    PRIMARY KEY (subdir, name)
+) WITHOUT ROWID;
+"""
 
 
 @dataclass(frozen=True, slots=True)
@@ -128,7 +180,7 @@ def _schema(connection: sqlite3.Connection) -> set[str]:
 
 def _check_schema(connection: sqlite3.Connection) -> None:
     with contextlib.closing(sqlite3.connect(":memory:")) as fresh:
-        fresh.executescript(SCHEMA)
+        fresh.executescript(_SCHEMA)
         if _schema(connection) != _schema(fresh):
             raise sqlite3.DatabaseError("it has other tables")
 
@@ -145,6 +197,6 @@ def _create(connection: sqlite3.Connection, identity: Identity) -> None:
     connection.execute("PRAGMA journal_mode = WAL")
     connection.execute(f"PRAGMA application_id = {_APPLICATION}")
     connection.execute(f"PRAGMA user_version = {_FORMAT}")
-    connection.executescript(SCHEMA)
+    connection.executescript(_SCHEMA)
     connection.executemany("INSERT INTO meta VALUES (?, ?)", _meta(identity).items())
     connection.commit()

@@ -7,15 +7,18 @@ import os
 import re
 import time
 from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import IO, Any, BinaryIO
 
 import requests
+import urllib3
 import urllib3.exceptions
 
 import indexer
 from indexer.errors import ConfigError, ContentError, RegistryError, UnansweredError
 from indexer.registry.content import Content
+from indexer.registry.direct import Direct
 from indexer.registry.urls import origin_of, redirect_target, shown
 from indexer.registry.watch import Watch, WatchedAdapter
 
@@ -132,9 +135,9 @@ class Exchange:
         self._clock = clock
         self._session = _Session()
         self._session.auth = _NoAuth()
-        self._session.headers["User-Agent"] = f"cf-index/{indexer.__version__}"
         # The digest is of the bytes as stored; a proxy has no business compressing them.
-        self._session.headers["Accept-Encoding"] = "identity"
+        headers = {"User-Agent": f"cf-index/{indexer.__version__}", "Accept-Encoding": "identity"}
+        self._session.headers.update(headers)
         # As other clients of registries do; without it, requests' own rules hold. Given with
         # each request, because a session's setting yields to REQUESTS_CA_BUNDLE.
         self._verify = os.environ.get("SSL_CERT_FILE") or None
@@ -143,6 +146,8 @@ class Exchange:
         adapter = WatchedAdapter(self._watch, pool_connections=8, pool_maxsize=jobs, block=_BLOCK)
         self._session.mount("https://", adapter)
         self._session.mount("http://", adapter)
+        times = (CONNECT_TIMEOUT, READ_TIMEOUT)
+        self._direct = Direct(adapter, headers, self._surroundings, times)
 
     def close(self) -> None:
         """End what is under way, and give the connections back."""
@@ -202,25 +207,45 @@ class Exchange:
             seconds, patience = ANSWER_TIMEOUT + len(body) / _SLOWEST_UPLOAD, STORE_TIMEOUT
         with (
             self._watch.answer(seconds) as waiting,
-            self._session.send(
-                self._prepared(question, url, headers, body),
-                allow_redirects=False,
-                timeout=(CONNECT_TIMEOUT, patience),
-                **self._surroundings(url),
-            ) as response,
+            self._asked(question, url, headers, body, patience) as answer,
         ):
             waiting.begun(ANSWER_TIMEOUT if question.sink is None else DOWNLOAD_TIMEOUT)
-            data = self._take(response, question, start)
+            data = self._take(answer, question, url, start)
             waiting.check()
-            return Answer(response.status_code, response.headers, data, url)
+            return Answer(answer.status, answer.headers, data, url)
 
-    def _prepared(
-        self, question: Question, url: str, headers: Mapping[str, str], body: _Body | None
-    ) -> requests.PreparedRequest:
+    @contextmanager
+    def _asked(
+        self,
+        question: Question,
+        url: str,
+        headers: Mapping[str, str],
+        body: _Body | None,
+        patience: float,
+    ) -> Iterator[urllib3.BaseHTTPResponse]:
+        """The answer's head, with its body still to be read."""
+        # Whoever redirects chose the address: requests knows more of odd ones.
+        if question.sink is None and question.body is None and url == question.url:
+            plain = self._direct.plain(question.method, url, headers)
+            if plain is not None:
+                answer = self._direct.ask(plain)
+                try:
+                    yield answer
+                finally:
+                    # Where something was left in it, its connection isn't used again.
+                    answer.close()
+                    answer.release_conn()
+                return
         request = requests.Request(
             question.method, url, headers=_with_range(headers, question), data=body
         )
-        return self._session.prepare_request(request)
+        with self._session.send(
+            self._session.prepare_request(request),
+            allow_redirects=False,
+            timeout=(CONNECT_TIMEOUT, patience),
+            **self._surroundings(url),
+        ) as response:
+            yield response.raw
 
     def _surroundings(self, url: str) -> Mapping[str, Any]:
         """Proxies and authorities for a server, found once.
@@ -236,26 +261,28 @@ class Exchange:
             self._known[origin] = known
         return known
 
-    def _take(self, response: requests.Response, question: Question, start: float) -> bytes:
-        sink, status = question.sink, response.status_code
+    def _take(
+        self, answer: urllib3.BaseHTTPResponse, question: Question, url: str, start: float
+    ) -> bytes:
+        sink, status = question.sink, answer.status
         if status == 206 and sink is not None:
-            if _first_byte(response) != sink.seek(0, os.SEEK_END):
+            if _first_byte(answer) != sink.seek(0, os.SEEK_END):
                 sink.truncate(0)
                 raise requests.exceptions.ConnectionError("another part than was asked for")
-            self._read(response, sink, question.limit, start + DOWNLOAD_TIMEOUT)
+            self._read(answer, sink, url, question.limit, start + DOWNLOAD_TIMEOUT)
             return b""
-        if response.request.method == "HEAD" or status != 200:
+        if question.method == "HEAD" or status != 200:
             if status == 416 and sink is not None:
                 sink.truncate(0)
             # Read to its end, within bounds: a connection with an answer left on it is lost.
-            return self._read_refusal(response, start + ANSWER_TIMEOUT)
+            return self._read_refusal(answer, start + ANSWER_TIMEOUT)
         if sink is not None:
             sink.seek(0)
             sink.truncate()
-            self._read(response, sink, question.limit, start + DOWNLOAD_TIMEOUT)
+            self._read(answer, sink, url, question.limit, start + DOWNLOAD_TIMEOUT)
             return b""
         body = io.BytesIO()
-        self._read(response, body, question.limit, start + ANSWER_TIMEOUT)
+        self._read(answer, body, url, question.limit, start + ANSWER_TIMEOUT)
         return body.getvalue()
 
     def _why(self, error: Exception) -> str:
@@ -263,25 +290,30 @@ class Exchange:
             return f": SSL_CERT_FILE names {self._verify}, and there is no such file"
         return f" ({type(error).__name__})"
 
-    def _read_refusal(self, response: requests.Response, deadline: float) -> bytes:
+    def _read_refusal(self, answer: urllib3.BaseHTTPResponse, deadline: float) -> bytes:
         data = bytearray()
         while len(data) < _MAX_REFUSAL and self._clock.now() < deadline:
-            chunk = response.raw.read1(_MAX_REFUSAL, decode_content=True)
+            chunk = answer.read1(_MAX_REFUSAL, decode_content=True)
             if not chunk:
                 break
             data += chunk
         return bytes(data[:_MAX_REFUSAL])
 
     def _read(
-        self, response: requests.Response, body: IO[bytes], limit: int, deadline: float
+        self,
+        answer: urllib3.BaseHTTPResponse,
+        body: IO[bytes],
+        url: str,
+        limit: int,
+        deadline: float,
     ) -> None:
         # read1 gives what has arrived, so that a server that drips can't outlast the deadline.
         size = body.tell()
-        while chunk := response.raw.read1(65536, decode_content=True):
+        while chunk := answer.read1(65536, decode_content=True):
             _write(body, chunk)
             size += len(chunk)
             if size > limit:
-                raise ContentError(f"{shown(response.url)} sent more than {limit} bytes")
+                raise ContentError(f"{shown(url)} sent more than {limit} bytes")
             if self._clock.now() > deadline:
                 raise requests.exceptions.ReadTimeout("the answer doesn't end")
 
@@ -306,8 +338,8 @@ def _with_range(headers: Mapping[str, str], question: Question) -> Mapping[str, 
     return {**headers, "Range": f"bytes={start}-"} if start else headers
 
 
-def _first_byte(response: requests.Response) -> int | None:
-    match = _CONTENT_RANGE.fullmatch(response.headers.get("Content-Range", ""))
+def _first_byte(answer: urllib3.BaseHTTPResponse) -> int | None:
+    match = _CONTENT_RANGE.fullmatch(answer.headers.get("Content-Range", ""))
     return int(match.group(1)) if match else None
 
 

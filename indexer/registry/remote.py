@@ -64,6 +64,7 @@ class RemoteRegistry:
         # The password was right for something: what it doesn't open is a matter of rights.
         self._is_let_in = False
         self.address = address
+        self._origin = origin_of(address.origin)
         self.requests = Requests()
         self._transport = transport
         self._auth = Authorizer(transport, host=address.host, basic=basic, requests=self.requests)
@@ -331,7 +332,7 @@ class RemoteRegistry:
     ) -> Answer:
         for _ in range(2):
             # Whoever a redirect or an upload's Location leads to has no claim to our credentials.
-            is_ours = origin_of(url) == origin_of(self.address.origin)
+            is_ours = origin_of(url) == self._origin
             authorization = self._auth.header(scope) if is_ours else None
             extra = {"Authorization": authorization} if authorization else {}
             self.requests.add(kind)
@@ -345,7 +346,7 @@ class RemoteRegistry:
                     method, url, headers=extra, limit=limit, sink=sink, body=body
                 )
             self._is_let_in |= authorization is not None and answer.status != 401
-            if answer.status != 401 or not is_ours or origin_of(answer.url) != origin_of(url):
+            if answer.status != 401 or not is_ours or origin_of(answer.url) != self._origin:
                 break
             if not self._auth.answer(answer, scope, sent=authorization):
                 break

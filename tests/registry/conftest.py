@@ -53,6 +53,13 @@ def impatient(time: VirtualTime) -> Iterator[Transport]:
 
 
 @pytest.fixture
+def by_requests(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Questions go by requests, where `responses` answers them: as they do with a proxy."""
+    for name in ("HTTP_PROXY", "HTTPS_PROXY"):
+        monkeypatch.setenv(name, "http://127.0.0.1:9")
+
+
+@pytest.fixture
 def fake() -> Iterator[FakeRegistry]:
     with FakeRegistry() as registry:
         yield registry

@@ -56,6 +56,7 @@ def test_a_token_does_not_follow_a_redirect_to_another_host(
 
 
 @responses.activate
+@pytest.mark.usefixtures("by_requests")
 def test_credentials_do_not_come_back_with_a_redirect_home(transport: Transport) -> None:
     # Whoever sends us back chose the address: it gets what a stranger would.
     there = {"Location": "https://elsewhere.example/b"}
@@ -94,6 +95,7 @@ def test_what_a_redirect_leads_to_is_checked_all_the_same(
 
 
 @responses.activate
+@pytest.mark.usefixtures("by_requests")
 @pytest.mark.parametrize(
     "location",
     [
@@ -119,6 +121,7 @@ def test_a_redirect_out_of_https_is_refused(transport: Transport, location: str)
 
 
 @responses.activate
+@pytest.mark.usefixtures("by_requests")
 def test_a_redirect_into_https_is_followed_without_credentials(transport: Transport) -> None:
     responses.add(
         "GET", "http://example.org/a", status=307, headers={"Location": "https://example.org/b"}
@@ -130,6 +133,7 @@ def test_a_redirect_into_https_is_followed_without_credentials(transport: Transp
 
 
 @responses.activate
+@pytest.mark.usefixtures("by_requests")
 @pytest.mark.parametrize(
     ("location", "kept"),
     [
@@ -179,3 +183,27 @@ def test_default_ports_make_no_other_origin() -> None:
     assert origin_of("http://host/x") == origin_of("http://host:80")
     assert origin_of("https://host") != origin_of("http://host")
     assert origin_of("https://host:443") != origin_of("http://host:443")
+
+
+@pytest.mark.parametrize(
+    ("address", "host", "port"),
+    [
+        ("https://host/v2/@elsewhere/", "host", 443),
+        ("https://host@elsewhere/x", "elsewhere", 443),
+        ("https://host:80@elsewhere/x", "elsewhere", 443),
+        ("https://host?@elsewhere/x", "host", 443),
+        ("https://host#@elsewhere/x", "host", 443),
+        ("https://host:8443", "host", 8443),
+        ("HTTPS://Host:8443/x", "host", 8443),
+    ],
+)
+def test_an_origin_is_that_of_the_server_however_it_is_spelt(
+    address: str, host: str, port: int
+) -> None:
+    assert origin_of(address) == ("https", host, port)
+
+
+def test_a_port_that_is_none_makes_no_origin() -> None:
+    for _ in range(2):
+        with pytest.raises(ValueError, match="ort"):
+            origin_of("https://host:99999/x")

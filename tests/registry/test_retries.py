@@ -71,6 +71,7 @@ def test_one_that_asks_for_ever_longer_pauses_is_not_waited_for_longer(
 
 
 @responses.activate
+@pytest.mark.usefixtures("by_requests")
 def test_timeouts_use_up_the_same_minute(transport: Transport, time: VirtualTime) -> None:
     def answer(_request: requests.PreparedRequest) -> tuple[int, dict[str, str], str]:
         time.seconds += READ_TIMEOUT

@@ -238,6 +238,7 @@ def test_a_challenge_that_can_not_be_met_is_an_error_of_the_registry_s(
 
 
 @responses.activate
+@pytest.mark.usefixtures("by_requests")
 @pytest.mark.parametrize("realm", ["http://example.org/token", "ftp://example.org/x", "/token"])
 def test_a_password_is_never_sent_without_tls_for_a_registry_with_tls(
     transport: Transport, realm: str
@@ -266,6 +267,7 @@ def test_a_token_service_elsewhere_is_asked_where_the_registry_says_so(
 
 
 @responses.activate
+@pytest.mark.usefixtures("by_requests")
 def test_ghcr_s_public_packages_cost_no_token(transport: Transport) -> None:
     url = f"https://ghcr.io/v2/{REPOSITORY}/tags/list"
     responses.add("GET", url, json={"tags": ["1-0"]})

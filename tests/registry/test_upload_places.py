@@ -58,6 +58,7 @@ def put(transport: Transport, location: str) -> list[tuple[str, str | None]]:
 
 
 @responses.activate
+@pytest.mark.usefixtures("by_requests")
 @pytest.mark.parametrize(
     ("location", "target"),
     [
@@ -79,6 +80,7 @@ def test_an_upload_within_the_registry_keeps_tls_and_password(
 
 
 @responses.activate
+@pytest.mark.usefixtures("by_requests")
 @pytest.mark.parametrize(
     "place",
     [
@@ -97,6 +99,7 @@ def test_an_upload_to_another_host_goes_without_the_password(
 
 
 @responses.activate
+@pytest.mark.usefixtures("by_requests")
 @pytest.mark.parametrize(
     "location",
     [

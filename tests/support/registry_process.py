@@ -73,6 +73,13 @@ class RegistryProcess:
         return f"{'https' if self.tls else 'http'}://{self.address}"
 
     @property
+    def pid(self) -> int:
+        """The process, for whoever wants to know what it uses."""
+        if self._process is None:
+            raise RuntimeError("the registry is not running")
+        return self._process.pid
+
+    @property
     def log(self) -> Path:
         """Everything the registry printed."""
         return self.root / "registry.log"
