@@ -97,6 +97,8 @@ class Terminal:
         _print_some(out, "Left out", [_left_out(item) for item in report.left_out])
         requests = ", ".join(f"{count:,} {kind}" for kind, count in report.requests.items())
         out.print(f"Requests: {requests or 'none'}. Names from {escape(report.names_from)}.")
+        for text in report.limited:
+            out.print(f"Limited: {escape(text)}.")
         seconds = sum(report.durations.values())
         outcome = report.outcome.partition(":")[0].capitalize()
         if report.outcome.startswith("dry run"):
