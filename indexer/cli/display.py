@@ -99,6 +99,8 @@ class Terminal:
         out.print(f"Requests: {requests or 'none'}. Names from {escape(report.names_from)}.")
         if report.changes_from:
             out.print(f"Changes from {escape(report.changes_from)}.")
+        for text in report.limited:
+            out.print(f"Limited: {escape(text)}.")
         seconds = sum(report.durations.values())
         outcome = report.outcome.partition(":")[0].capitalize()
         if report.outcome.startswith("dry run"):

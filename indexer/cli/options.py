@@ -125,10 +125,12 @@ def shown(outcome: Outcome, session: Session, verb: str, *, writing: bool = True
         yield
     except BaseException:
         session.bars.end()
+        _note_limits(outcome, session)
         if outcome.moved.count or outcome.failed or outcome.noted:
             show_outcome(outcome, verb)
         raise
     session.bars.end()
+    _note_limits(outcome, session)
     show_outcome(outcome, verb)
     if writing and outcome.dry_run and session.registry.needs_login:
         raise LoginError(
@@ -137,3 +139,8 @@ def shown(outcome: Outcome, session: Session, verb: str, *, writing: bool = True
         )
     if outcome.failed:
         sys.exit(_FAILED_EXIT)
+
+
+def _note_limits(outcome: Outcome, session: Session) -> None:
+    for limited in session.transport.limited():
+        outcome.note(str(limited))

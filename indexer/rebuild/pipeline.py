@@ -117,7 +117,7 @@ class _Rebuild:
             self._go(fresh=fresh)
         except CfIndexError as error:
             self._report.outcome = f"failed: {error}"
-            self._report.requests = self._registry.requests.as_dict()
+            self._tell_requests()
             self._run.failed(self._report)
             raise
         return self._report
@@ -165,13 +165,18 @@ class _Rebuild:
                 stack.callback(plan.spool.close)
             tell(report, state, tallies, plans)
             tell_of_changes(report, tallies, listing)
+            self._tell_requests()
             guard = Guard(config.max_drop, config.allow_drop)
             guard.raise_if_unsafe(
                 {plan.subdir: plan.count for plan in [*plans, *mending]},
                 unlisted=listing.unlisted,
             )
             self._publish(output, state, previous, [*plans, *mending])
-            report.requests = self._registry.requests.as_dict()
+            self._tell_requests()
+
+    def _tell_requests(self) -> None:
+        self._report.requests = self._registry.requests.as_dict()
+        self._report.limited = [str(limited) for limited in self._transport.limited()]
 
     def _reader(self, state: State) -> Reader:
         return Reader(
@@ -291,7 +296,7 @@ class _Rebuild:
         if config.previous is None or self._was_there:
             # What this run made for another address is there only once it is deployed.
             note_site(config)
-        report.requests = self._registry.requests.as_dict()
+        self._tell_requests()
         replace_file(output.folder / STATUS, status_bytes(report))
 
     def _differs(self, plan: SubdirPlan, previous: Previous) -> bool:

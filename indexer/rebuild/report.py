@@ -58,6 +58,8 @@ class Report:
     passed_over: list[str] = field(default_factory=list)
     notes: list[str] = field(default_factory=list)
     requests: dict[str, int] = field(default_factory=dict)
+    # By which servers, how often, and how much was asked of them from then on.
+    limited: list[str] = field(default_factory=list)
     durations: dict[str, float] = field(default_factory=dict)
 
     def as_dict(self) -> dict[str, Any]:

@@ -2,7 +2,7 @@
 
 A reading asks twice a package, and what requests does to a question is the same each time. So it
 is done once a server: the pools, and what TLS needs, are requests' own
-(docs/decisions/0012-reading.md).
+(docs/decisions/0014-reading.md).
 """
 
 from __future__ import annotations

@@ -1,4 +1,4 @@
-"""One polite HTTP client: retries within a minute, and pauses that all workers keep.
+"""One polite HTTP client: retries within a minute, and limits that all workers keep.
 
 Measured of registries (see docs/decisions/0003-http.md): ``Retry-After: 1.16676ms`` is a
 real header, and urllib3's own retries raise an error on it; so retrying is done here.
@@ -19,6 +19,7 @@ import requests
 from indexer.errors import RegistryError, UnansweredError
 from indexer.registry.content import Content
 from indexer.registry.exchange import BROKEN, Answer, Clock, Exchange, Question, innermost
+from indexer.registry.pace import Gate, How, Limited, ShutError
 from indexer.registry.urls import origin_of, shown
 
 T = TypeVar("T")
@@ -38,26 +39,30 @@ _SECONDS = re.compile(r"(\d{1,9}(?:\.\d{1,9})?)(ms|s|m|)")
 class PassingError(RegistryError):
     """No answer, or one that says "not now": another try may fare better.
 
-    ``limited`` says that the server wants less to be asked of it by anybody, ``asked`` for how
-    many seconds, where it says so; ``progress`` that something came of the try.
+    ``asked`` is for how many seconds the server wants nothing to be asked of it, where it says
+    so; ``progress`` says that something came of the try, ``waited`` for how many seconds it
+    wasn't its turn.
     """
 
     def __init__(
         self,
         problem: str,
         *,
-        limited: bool = False,
         asked: float | None = None,
         progress: bool = False,
+        waited: float = 0.0,
     ) -> None:
         super().__init__(problem)
-        self.limited = limited
         self.asked = asked
         self.progress = progress
+        self.waited = waited
 
 
 class Transport:
-    """Sends requests for many threads; an answer that is no answer is retried within a minute."""
+    """Sends requests for many threads; an answer that is no answer is retried within a minute.
+
+    At most ``jobs`` are under way at one server, fewer where it can't keep up with more.
+    """
 
     def __init__(
         self, *, jobs: int = 16, retry_for: float = RETRY_FOR, clock: Clock | None = None
@@ -66,14 +71,27 @@ class Transport:
         self._stopped = threading.Event()
         # A wait of the ordinary clock ends when the transport is closed.
         self._clock = clock or Clock(sleep=lambda seconds: _ignore(self._stopped.wait(seconds)))
-        self._pauses: dict[_Origin, float] = {}
+        self._jobs = jobs
+        # A pause is sat out even by who doesn't ask twice.
+        self._patience = max(retry_for, _LONGEST_PAUSE)
+        self._gates: dict[_Origin, Gate] = {}
         self._lock = threading.Lock()
         self._exchange = Exchange(jobs=jobs, clock=self._clock)
 
     def close(self) -> None:
         """End what is under way, and give the connections back."""
         self._stopped.set()
+        with self._lock:
+            gates = list(self._gates.values())
+        for gate in gates:
+            gate.close()
         self._exchange.close()
+
+    def limited(self) -> list[Limited]:
+        """The servers that limited requests, and what came of it."""
+        with self._lock:
+            told = [(origin, *gate.told()) for origin, gate in self._gates.items()]
+        return [Limited(host, times, rate) for (_, host, _), times, rate in told if times]
 
     def request(
         self,
@@ -116,13 +134,12 @@ class Transport:
     def retry(self, method: str, url: str, action: Callable[[], T], *, tries: int = 1) -> T:
         """Do what may fail in passing until it doesn't: for the retry time, and some ``tries``.
 
-        It keeps the pauses of the server of ``url``. Raises UnansweredError, naming both, when
-        the time is over or the transport closed.
+        Raises UnansweredError, naming method and ``url``, when the time is over or the transport
+        closed.
         """
-        what, origin = f"{method} {shown(url)}", _origin(url)
+        what = f"{method} {shown(url)}"
         start, attempt = self._clock.now(), 0
         while True:
-            self._wait_for_pause(origin)
             if self._stopped.is_set():
                 raise UnansweredError(f"{what}: given up, the run has ended.")
             delay = min(0.25 * 2**attempt, _LONGEST_PAUSE) * random.uniform(0.5, 1)  # noqa: S311  jitter
@@ -130,9 +147,7 @@ class Transport:
                 return action()
             except PassingError as error:
                 delay = max(error.asked or 0, delay)
-                # By itself a 5xx may be about one file alone.
-                if error.limited:
-                    self._hold(origin, delay)
+                start += error.waited
                 if error.progress:
                     start, attempt = self._clock.now(), 0
                 # What takes long by itself would use the time up in one try.
@@ -148,31 +163,45 @@ class Transport:
     def _try(self, question: Question) -> Answer:
         before = question.sink.tell() if question.sink is not None else 0
         try:
-            answer = self._exchange.ask(question)
+            # No request may be made within another one: it would wait for the other's turn.
+            with self._gate(question.url).turn() as turn:
+                answer = self._exchange.ask(question)
+                turn.asked = retry_after(answer.headers.get("Retry-After")) or 0.0
+                turn.how = _how(answer)
         except BROKEN as error:
             after = question.sink.tell() if question.sink is not None else 0
             progress = question.resume and after - before >= _PROGRESS
-            raise PassingError(_explain(error), progress=progress) from error
-        asked = retry_after(answer.headers.get("Retry-After"))
-        if _is_passing(answer.status, asked):
-            limited = answer.status == 429 or asked is not None
-            raise PassingError(f"answered {answer.status}", limited=limited, asked=asked)
+            raise PassingError(_explain(error), progress=progress, waited=turn.waited) from error
+        except ShutError as error:
+            raise self._shut_out(question) from error
+        if turn.how is not How.WELL:
+            raise PassingError(
+                f"answered {answer.status}", asked=turn.asked or None, waited=turn.waited
+            )
         if answer.status == 416 and question.resume:
             # The sink held more than there is, and is empty now.
             raise PassingError("answered 416")
         return answer
 
-    def _wait_for_pause(self, origin: _Origin) -> None:
-        while not self._stopped.is_set():
-            left = self._pauses.get(origin, 0.0) - self._clock.now()
-            if left <= 0:
-                return
-            self._clock.sleep(left)
-
-    def _hold(self, origin: _Origin, delay: float) -> None:
+    def _gate(self, url: str) -> Gate:
+        origin = _origin(url)
+        gate = self._gates.get(origin)
+        if gate is not None:
+            return gate
         with self._lock:
-            until = self._clock.now() + delay
-            self._pauses[origin] = max(self._pauses.get(origin, 0.0), until)
+            gate = Gate(self._jobs, self._clock, patience=self._patience)
+            if self._stopped.is_set():
+                gate.close()
+            return self._gates.setdefault(origin, gate)
+
+    def _shut_out(self, question: Question) -> UnansweredError:
+        what = f"{question.method} {shown(question.url)}"
+        if self._stopped.is_set():
+            return UnansweredError(f"{what}: given up, the run has ended.")
+        return UnansweredError(
+            f"{what}: the server limits requests, and let none in for {self._patience:g} seconds. "
+            "Try again later, or use fewer --jobs."
+        )
 
 
 def _origin(url: str) -> _Origin:
@@ -204,11 +233,17 @@ def retry_after(value: str | None) -> float | None:
     return min(max((date - datetime.now(UTC)).total_seconds(), 0.0), _LONGEST_PAUSE)
 
 
-def _is_passing(status: int, asked_to_wait: float | None) -> bool:
+def _how(answer: Answer) -> How:
     """Whether another try may fare better: 429, 5xx, and GitHub's 403 that says when."""
-    if status == 403:
-        return asked_to_wait is not None
-    return status == 429 or (status >= 500 and status not in _FINAL)
+    status, says_when = answer.status, retry_after(answer.headers.get("Retry-After")) is not None
+    if status == 429 or (says_when and (status == 403 or _is_trouble(status))):
+        return How.LIMITED
+    # By itself a 5xx may be about one file alone.
+    return How.TROUBLE if _is_trouble(status) else How.WELL
+
+
+def _is_trouble(status: int) -> bool:
+    return status >= 500 and status not in _FINAL
 
 
 def _explain(error: Exception) -> str:

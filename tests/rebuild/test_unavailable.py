@@ -225,3 +225,10 @@ def test_a_names_file_written_on_windows_loses_no_name(published: Rig) -> None:
     names.write_bytes(b"\xef\xbb\xbfalpha\r\nbeta\r\ngamma\r\n")
     published.rebuild(names=str(names), subdirs=("noarch",))
     assert len(published.records()) == 3
+
+
+def test_the_report_says_when_the_registry_limited_requests(rig: Rig) -> None:
+    rig.push(build("zlib"))
+    assert rig.rebuild().limited == []
+    rig.fake.knobs.faults = [faults.status(429, times=1, headers={"Retry-After": "1.16676ms"})]
+    assert rig.rebuild().limited == ["127.0.0.1 limited requests 1 time"]
