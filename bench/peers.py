@@ -35,11 +35,14 @@ OURS, NAMED, RENDER, CHECK = (
 REGISTRY, DISK = "a registry, by HTTP", "archives on disk"
 STATE, OUTPUT = "its state", "its output"
 NOTES = (
-    "All write repodata.json, .zst and shards for two subdirs. cf-index reads manifests from a",
+    "All write repodata.json, .zst and shards, for two subdirs. cf-index reads manifests from a",
     "docker-registry on the same two cores, whose own processor time isn't counted; the peers read",
-    "archives on disk, from the page cache. So the full runs differ in what they read, not only in",
-    "how fast they are. cf-index also writes pages and channeldata.json, and reads all back before",
-    "it publishes. With --package it looks at the one name that a dispatch tells it.",
+    "archives from the page cache. So full runs differ in what they read, not just in how fast.",
+    "Planning takes the records out of the state; writing makes all files of them, with pages",
+    "and channeldata.json too, and swaps them in. The peers have no such part that could be told",
+    "apart: theirs is the whole run, in which they open archives. Nor do they check their output.",
+    "With --package cf-index looks at the one name that a dispatch tells it. The peak is that of",
+    "the largest process of a run: conda-index has three.",
 )
 
 
