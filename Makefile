@@ -2,6 +2,8 @@
 
 PYTHON ?= python3
 PEER := conda-oci-mirror==0.3.0
+# What bench/ measures beside us; py-rattler as in pyproject.toml.
+INDEXERS := 'conda-index==0.13.*' 'py-rattler>=0.28,<0.29'
 # What pytest is given besides, as in: make test ARGS='-k demo'
 ARGS ?=
 
@@ -10,7 +12,7 @@ SHELL := /bin/bash
 .ONESHELL:
 .DELETE_ON_ERROR:
 .DEFAULT_GOAL := help
-.PHONY: help demo test lint wheel clean registry
+.PHONY: help demo test lint wheel bench clean registry
 
 BIN := .venv/bin
 PIP := $(BIN)/python -m pip --quiet --disable-pip-version-check
@@ -26,6 +28,7 @@ help:
 	echo "make test    install what the tests need and run them"
 	echo "make lint    ruff, mypy"
 	echo "make wheel   build the wheel, and try it from a clean environment"
+	echo "make bench   measure how fast we are, beside two peers: some twenty minutes"
 	echo "make clean   delete what these made"
 
 demo: .venv/.installed
@@ -58,8 +61,15 @@ wheel: .venv/.build
 	python -c 'from importlib.resources import files; files("indexer").joinpath("py.typed").read_bytes()'
 	echo "The wheel works."
 
+# Those of bench/ that need no more than the registry and some hundred megabytes.
+bench: .venv/.test .venv-bench/.installed registry
+	@for name in reading changes rendering peers clients; do
+	  echo "bench.$$name"
+	  $(BIN)/python -m bench.$$name
+	done
+
 clean:
-	@rm -rf .venv .venv-peer .cf-index demo-output dist .coverage
+	@rm -rf .venv .venv-peer .venv-bench .cf-index demo-output dist .coverage
 	rm -rf .hypothesis .mypy_cache .pytest_cache .ruff_cache
 	find bench demo indexer tests -name __pycache__ -prune -exec rm -rf {} +
 
@@ -123,4 +133,10 @@ registry:
 	@echo "Installing $(PEER) into .venv-peer"
 	$(PYTHON) -m venv .venv-peer
 	.venv-peer/bin/python -m pip --quiet --disable-pip-version-check install '$(PEER)'
+	touch $@
+
+.venv-bench/.installed: Makefile
+	@echo "Installing conda-index and py-rattler into .venv-bench"
+	$(PYTHON) -m venv .venv-bench
+	.venv-bench/bin/python -m pip --quiet --disable-pip-version-check install $(INDEXERS)
 	touch $@

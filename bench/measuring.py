@@ -53,16 +53,20 @@ def measure(command: Sequence[str], environ: Mapping[str, str] | None = None) ->
     return Measured(seconds, processor, peak)
 
 
-def write(name: str, rows: Sequence[Mapping[str, Any]]) -> None:
-    """Print a table, and keep it as JSON with what it was measured on."""
+def write(name: str, rows: Sequence[Mapping[str, Any]], notes: Sequence[str] = ()) -> None:
+    """Print a table and what is to be known about it; keep it as JSON with what it ran on."""
     columns = list(rows[0])
     texts = [[_text(row[column]) for column in columns] for row in rows]
     widths = [max(len(line[n]) for line in [columns, *texts]) for n in range(len(columns))]
     for line in [columns, *texts]:
         print("  ".join(cell.ljust(width) for cell, width in zip(line, widths, strict=True)))
+    for note in notes:
+        print(note)
     RESULTS.mkdir(exist_ok=True)
     machine = {"cpus": os.cpu_count(), "python": platform.python_version()}
-    document = {"machine": machine, "rows": list(rows)}
+    document: dict[str, Any] = {"machine": machine, "rows": list(rows)}
+    if notes:
+        document["notes"] = list(notes)
     (RESULTS / f"{name}.json").write_text(json.dumps(document, indent=2) + "\n")
 
 

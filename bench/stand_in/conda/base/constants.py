@@ -1,0 +1,3 @@
+"""The subdirs that are looked for."""
+
+PLATFORM_DIRECTORIES = ("noarch", "linux-64")
