@@ -18,11 +18,12 @@ RESULTS = Path(__file__).parent / "results"
 
 @dataclass(frozen=True, slots=True)
 class Measured:
-    """One run of a command: seconds, seconds of processor, and MiB at its peak."""
+    """One run of a command: seconds, seconds of processor, MiB at its peak, MB written to files."""
 
     seconds: float
     processor: float
     peak: float
+    written: float
 
 
 # In a small process between: a child's peak begins with that of whoever starts it.
@@ -30,10 +31,13 @@ _WATCHER = """
 import json, os, subprocess, sys, time
 start = time.perf_counter()
 process = subprocess.Popen(sys.argv[2:], stdout=sys.stderr)
-_, status, usage = os.wait4(process.pid, 0)
+os.waitid(os.P_PID, process.pid, os.WEXITED | os.WNOWAIT)
 seconds = time.perf_counter() - start
+counts = dict(line.split(": ") for line in open(f"/proc/{process.pid}/io").read().splitlines())
+_, status, usage = os.wait4(process.pid, 0)
 found = [os.waitstatus_to_exitcode(status), seconds, usage.ru_utime + usage.ru_stime]
-open(sys.argv[1], "w").write(json.dumps([*found, usage.ru_maxrss / 1024]))
+found += [usage.ru_maxrss / 1024, int(counts["write_bytes"]) / 1e6]
+open(sys.argv[1], "w").write(json.dumps(found))
 """
 
 
@@ -47,10 +51,10 @@ def measure(command: Sequence[str], environ: Mapping[str, str] | None = None) ->
             text=True,
             check=True,
         )
-        code, seconds, processor, peak = json.load(file)
+        code, *figures = json.load(file)
     if code:
         raise RuntimeError(f"{' '.join(command)}\n{done.stderr[-3000:]}")
-    return Measured(seconds, processor, peak)
+    return Measured(*figures)
 
 
 def write(name: str, rows: Sequence[Mapping[str, Any]], notes: Sequence[str] = ()) -> None:
