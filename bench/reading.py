@@ -28,7 +28,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from bench import wrk
+from bench import alone, wrk
 from bench.delay import delayed
 from bench.measuring import measure, write
 from bench.packages import SUBDIR, Artifact, channel, store
@@ -40,7 +40,7 @@ from tests.support.registry_process import RegistryProcess
 NAMES, BUILDS = 250, 20
 PACKAGES = NAMES * BUILDS
 ROUNDS = 3
-SECONDS = 8
+SECONDS = 5
 JOBS = 16
 FAR_JOBS = (16, 64, 128)
 DELAY = 40
@@ -56,6 +56,7 @@ class Turn:
     client: float
     registry: float
     limit: float = 0.0
+    alone: float = 0.0
 
 
 def read(http: str, registry: RegistryProcess, jobs: int) -> Turn:
@@ -73,8 +74,10 @@ def read(http: str, registry: RegistryProcess, jobs: int) -> Turn:
     return Turn(PACKAGES / seconds, run.processor * each, (processor(registry) - before) * each)
 
 
-def limit(registry: RegistryProcess, artifacts: Sequence[Artifact], *, embedded: bool) -> float:
-    """Packages a second, by wrk."""
+def limits(
+    registry: RegistryProcess, artifacts: Sequence[Artifact], *, embedded: bool
+) -> tuple[float, float]:
+    """Packages a second, by wrk and by urllib3 alone."""
     paths = []
     for artifact in artifacts:
         place = f"/v2/{NAMESPACE}/{CHANNEL}/{SUBDIR}/{artifact.name}"
@@ -82,8 +85,9 @@ def limit(registry: RegistryProcess, artifacts: Sequence[Artifact], *, embedded:
         if not embedded:
             paths.append(f"{place}/blobs/{artifact.index_json}")
     accept = ", ".join(MANIFEST_TYPES)
-    answers = wrk.rate(registry.http, paths, accept, connections=JOBS, seconds=SECONDS)
-    return answers * len(artifacts) / len(paths)
+    share = len(artifacts) / len(paths)
+    most = wrk.rate(registry.http, paths, accept, connections=JOBS, seconds=SECONDS)
+    return most * share, alone.rate(registry.http, paths, accept, connections=JOBS) * share
 
 
 def processor(registry: RegistryProcess) -> float:
@@ -98,11 +102,11 @@ def near(root: Path, *, embedded: bool) -> list[Turn]:
     turns = []
     with RegistryProcess(root) as registry:
         # What the system's page cache holds is the same for all who come after.
-        limit(registry, artifacts, embedded=embedded)
+        limits(registry, artifacts, embedded=embedded)
         for _ in range(ROUNDS):
-            most = limit(registry, artifacts, embedded=embedded)
+            found = limits(registry, artifacts, embedded=embedded)
             turn = read(registry.http, registry, JOBS)
-            turns.append(Turn(turn.rate, turn.client, turn.registry, most))
+            turns.append(Turn(turn.rate, turn.client, turn.registry, *found))
     return turns
 
 
@@ -139,6 +143,7 @@ def row(what: str, limit_is: str, target: float | None, turns: Sequence[Turn]) -
         "limit/s": statistics.median(turn.limit for turn in turns),
         "limit is": limit_is,
         "ratio": ratio,
+        "urllib3 alone": statistics.median(turn.alone / turn.limit for turn in turns) or "-",
         "target": "-" if target is None else target,
         "reached": "-" if target is None else "yes" if ratio >= target else "no",
         "client ms": statistics.median(turn.client for turn in turns),

@@ -38,7 +38,7 @@ class ChannelConfig:
     max_drop: float = 0.10
     allow_drop: bool = False
     dry_run: bool = False
-    jobs: int = 16
+    jobs: int = 32
     retry_for: float = 60.0
 
 

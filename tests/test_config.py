@@ -163,7 +163,7 @@ def test_everything_can_be_asked_for_against_the_file(tmp_path: Path) -> None:
 
 
 def test_the_file_in_the_current_folder_is_read_and_needs_not_be_there() -> None:
-    assert load().jobs == 16
+    assert load().jobs == 32
     write(Path(), jobs=7)
     assert load().jobs == 7
 

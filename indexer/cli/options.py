@@ -41,7 +41,7 @@ channel = click.option(
     "--channel", metavar="NAME", help="The channel's name, the part after the namespace."
 )
 jobs = click.option(
-    "--jobs", type=int, metavar="N", help="Requests under way at once.  [default: 16]"
+    "--jobs", type=int, metavar="N", help="Requests under way at once.  [default: 32]"
 )
 retry_for = click.option(
     "--retry-for",

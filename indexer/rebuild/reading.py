@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import queue
 from collections import deque
-from collections.abc import Callable, Collection, Iterator, Mapping
+from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import dataclass, field
 
@@ -21,9 +21,13 @@ from indexer.rebuild.changes import Listings, Open, Unchanged
 from indexer.rebuild.state import State
 from indexer.registry.address import is_tag
 from indexer.registry.base import Registry
+from indexer.registry.content import Digest
 from indexer.registry.github import Stamp
 
 _COMMIT_EVERY = 1000
+# A worker is given so many tags at once, and no more than this part of those that are waiting:
+# handing one over takes as long as understanding it.
+_TOGETHER, _SPLIT = 8, 4
 
 
 @dataclass(frozen=True, slots=True)
@@ -83,6 +87,14 @@ class _Task:
     part_of: Open | None = None
 
 
+@dataclass(slots=True)
+class _Fetched:
+    """What tags led to, in order, until the first of which the registry said nothing."""
+
+    outcomes: list[Outcome]
+    error: Exception | None = None
+
+
 class Reader:
     """Reads a channel's subdirs into the state."""
 
@@ -138,13 +150,12 @@ class Reader:
         # What to do in this thread with a worker's result.
         done: queue.SimpleQueue[Callable[[], None]] = queue.SimpleQueue()
 
-        def read(task: _Task) -> None:
-            def take(future: Future[Outcome]) -> None:
-                self._take(task, future.result(), tally)
-                listings.step(task.part_of)
-
-            future = pool.submit(self._fetcher.fetch, task.place, self._state.digests(task.place))
-            future.add_done_callback(lambda f: done.put(lambda: take(f)))
+        def read(batch: list[_Task]) -> None:
+            known = [self._state.digests(task.place) for task in batch]
+            future = pool.submit(self._fetch_each, batch, known)
+            future.add_done_callback(
+                lambda f: done.put(lambda: self._take_each(batch, f.result(), listings, tally))
+            )
 
         def list_tags(repository: str) -> None:
             def take(future: Future[list[str]]) -> None:
@@ -166,7 +177,7 @@ class Reader:
                     list_tags(repository)
                     return True
                 tasks.extend(self._remembered(repository, unchanged, selection, tally))
-            read(tasks.popleft())
+            read(_batch(tasks))
             return True
 
         with ThreadPoolExecutor(self._jobs, thread_name_prefix="read") as pool:
@@ -177,6 +188,16 @@ class Reader:
                 pool.shutdown(wait=False, cancel_futures=True)
                 self._abort()
                 raise
+
+    def _fetch_each(self, batch: Sequence[_Task], known: Sequence[Collection[Digest]]) -> _Fetched:
+        """Read some tags, one after the other."""
+        fetched = _Fetched([])
+        try:
+            for task, digests in zip(batch, known, strict=True):
+                fetched.outcomes.append(self._fetcher.fetch(task.place, digests))
+        except Exception as error:  # noqa: BLE001  raised by whoever takes what was read before it
+            fetched.error = error
+        return fetched
 
     def _keep_busy(
         self, submit_next: Callable[[], bool], done: queue.SimpleQueue[Callable[[], None]]
@@ -252,6 +273,15 @@ class Reader:
             self._take(task, outcome, tally)
         self._state.commit()
 
+    def _take_each(
+        self, batch: Sequence[_Task], fetched: _Fetched, listings: Listings, tally: Tally
+    ) -> None:
+        for task, outcome in zip(batch, fetched.outcomes, strict=False):
+            self._take(task, outcome, tally)
+            listings.step(task.part_of)
+        if fetched.error is not None:
+            raise fetched.error
+
     def _take(self, task: _Task, outcome: Outcome, tally: Tally) -> None:
         tally.read += not task.is_known
         tally.looked_again += task.is_known
@@ -267,6 +297,11 @@ class Reader:
             self._state.put(task.place, outcome.digest, outcome.status, outcome.reading, self._now)
         if (tally.read + tally.looked_again) % _COMMIT_EVERY == 0:
             self._state.commit()
+
+
+def _batch(tasks: deque[_Task]) -> list[_Task]:
+    """What one worker gets of the tasks that wait: at least one."""
+    return [tasks.popleft() for _ in range(min(_TOGETHER, -(-len(tasks) // _SPLIT)))]
 
 
 def _left_out(place: Place, fault: Fault) -> LeftOut:

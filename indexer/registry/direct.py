@@ -46,16 +46,14 @@ class Direct:
         adapter: HTTPAdapter,
         headers: Mapping[str, str],
         surroundings: Callable[[str], Mapping[str, Any]],
-        timeout: tuple[float, float],
     ) -> None:
-        """``headers`` go with each question; ``timeout`` is for connecting, and for reading.
+        """``headers`` go with each question.
 
         ``surroundings`` gives the proxies and authorities that requests has for an address.
         """
         self._adapter = adapter
         self._headers = headers
         self._surroundings = surroundings
-        self._timeout = urllib3.Timeout(connect=timeout[0], read=timeout[1])
         self._pools: dict[str, urllib3.HTTPConnectionPool | None] = {}
 
     def plain(self, method: str, url: str, headers: Mapping[str, str]) -> PlainQuestion | None:
@@ -76,8 +74,14 @@ class Direct:
             return None
         return PlainQuestion(method, path, {**self._headers, **headers}, pool)
 
-    def ask(self, question: PlainQuestion) -> urllib3.BaseHTTPResponse:
-        """Send it, and wait for the head of the answer. Raises what requests raises."""
+    def ask(
+        self, question: PlainQuestion, timeout: tuple[float, float]
+    ) -> urllib3.BaseHTTPResponse:
+        """Send it, and wait for the head of the answer. Raises what requests raises.
+
+        ``timeout`` has the seconds for connecting, and for reading.
+        """
+        connect, read = timeout
         try:
             return question.pool.urlopen(
                 question.method,
@@ -86,7 +90,7 @@ class Direct:
                 retries=_NEVER,
                 redirect=False,
                 assert_same_host=False,
-                timeout=self._timeout,
+                timeout=urllib3.Timeout(connect=connect, read=read),
                 preload_content=False,
                 decode_content=False,
             )

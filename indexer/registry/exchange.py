@@ -146,8 +146,7 @@ class Exchange:
         adapter = WatchedAdapter(self._watch, pool_connections=8, pool_maxsize=jobs, block=_BLOCK)
         self._session.mount("https://", adapter)
         self._session.mount("http://", adapter)
-        times = (CONNECT_TIMEOUT, READ_TIMEOUT)
-        self._direct = Direct(adapter, headers, self._surroundings, times)
+        self._direct = Direct(adapter, headers, self._surroundings)
 
     def close(self) -> None:
         """End what is under way, and give the connections back."""
@@ -224,11 +223,12 @@ class Exchange:
         patience: float,
     ) -> Iterator[urllib3.BaseHTTPResponse]:
         """The answer's head, with its body still to be read."""
+        timeout = (CONNECT_TIMEOUT, patience)
         # Whoever redirects chose the address: requests knows more of odd ones.
         if question.sink is None and question.body is None and url == question.url:
             plain = self._direct.plain(question.method, url, headers)
             if plain is not None:
-                answer = self._direct.ask(plain)
+                answer = self._direct.ask(plain, timeout)
                 try:
                     yield answer
                 finally:
@@ -242,7 +242,7 @@ class Exchange:
         with self._session.send(
             self._session.prepare_request(request),
             allow_redirects=False,
-            timeout=(CONNECT_TIMEOUT, patience),
+            timeout=timeout,
             **self._surroundings(url),
         ) as response:
             yield response.raw

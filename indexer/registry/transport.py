@@ -65,7 +65,7 @@ class Transport:
     """
 
     def __init__(
-        self, *, jobs: int = 16, retry_for: float = RETRY_FOR, clock: Clock | None = None
+        self, *, jobs: int = 32, retry_for: float = RETRY_FOR, clock: Clock | None = None
     ) -> None:
         self._retry_for = retry_for
         self._stopped = threading.Event()
@@ -137,15 +137,14 @@ class Transport:
         Raises UnansweredError, naming method and ``url``, when the time is over or the transport
         closed.
         """
-        what = f"{method} {shown(url)}"
         start, attempt = self._clock.now(), 0
         while True:
             if self._stopped.is_set():
-                raise UnansweredError(f"{what}: given up, the run has ended.")
-            delay = min(0.25 * 2**attempt, _LONGEST_PAUSE) * random.uniform(0.5, 1)  # noqa: S311  jitter
+                raise UnansweredError(f"{method} {shown(url)}: given up, the run has ended.")
             try:
                 return action()
             except PassingError as error:
+                delay = min(0.25 * 2**attempt, _LONGEST_PAUSE) * random.uniform(0.5, 1)  # noqa: S311  jitter
                 delay = max(error.asked or 0, delay)
                 start += error.waited
                 if error.progress:
@@ -154,7 +153,7 @@ class Transport:
                 over = self._clock.now() + delay - start > self._retry_for
                 if over and (attempt + 1 >= tries or not self._retry_for):
                     raise UnansweredError(
-                        f"{what}: {error}, for {self._retry_for:g} seconds. "
+                        f"{method} {shown(url)}: {error}, for {self._retry_for:g} seconds. "
                         "Try again later, or check the address and the network."
                     ) from error
             self._clock.sleep(delay)

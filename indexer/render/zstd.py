@@ -28,9 +28,9 @@ _WORKERS = 2
 __all__ = ["LEVEL", "compress", "decompress", "packer", "reader", "zstd"]
 
 
-def compress(data: bytes, level: int = LEVEL) -> bytes:
+def compress(data: bytes, level: int | None = None) -> bytes:
     """One frame at a fixed level, with its size and without a checksum: same bytes each time."""
-    return zstd.compress(data, level)
+    return zstd.compress(data, LEVEL if level is None else level)
 
 
 def packer() -> zstd.ZstdCompressor:
