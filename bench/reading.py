@@ -6,7 +6,8 @@ times:
 
 - wrk asks for each package's manifest, by its tag, and for the blob of its index.json; where
   index.json stands in the manifest, for the manifest alone. Half of its answers a second, or all
-  of them, is the limit.
+  of them, is the limit. "urllib3 alone" is what that library gets of the limit when it does
+  nothing else than ask, in as many threads, and check digests: Python's own part of the way.
 - ``cf-index rebuild`` starts with no state and no site. What counts is the stage ``reading`` of
   its status.json: the tags of each repository, both reads of each package with their digests
   checked, what they mean, and the state written. Starting, finding the names by the catalog (one
