@@ -102,6 +102,23 @@ def test_what_was_read_before_a_failure_is_not_read_again(rig: Rig) -> None:
     assert report.requests["manifests"] < 6
 
 
+def test_what_a_worker_read_before_a_failure_is_kept_too(rig: Rig) -> None:
+    """It gets six of these tags at once, and the last of them fails."""
+    versions = [f"1.{number}" for number in range(10, 34)]
+    for version in versions:
+        rig.push(build("alpha", version))
+    sixth = faults.is_manifest(rig.repository("noarch", "alpha"), f"{versions[5]}-0")
+    rig.fake.knobs.faults = [faults.status(500, match=sixth)]
+    with pytest.raises(RegistryError):
+        rig.rebuild(jobs=1)
+    rig.fake.knobs.faults = []
+
+    report = rig.rebuild(jobs=1)
+
+    assert len(rig.records()) == len(versions)
+    assert report.requests["manifests"] == len(versions) - 5
+
+
 def test_a_named_repository_that_never_existed_is_passed_over_and_named(rig: Rig) -> None:
     rig.push(build("alpha"))
     names = rig.root / "names.txt"
@@ -231,4 +248,4 @@ def test_the_report_says_when_the_registry_limited_requests(rig: Rig) -> None:
     rig.push(build("zlib"))
     assert rig.rebuild().limited == []
     rig.fake.knobs.faults = [faults.status(429, times=1, headers={"Retry-After": "1.16676ms"})]
-    assert rig.rebuild().limited == ["127.0.0.1 limited requests 1 time"]
+    assert rig.rebuild(retry_for=30).limited == ["127.0.0.1 limited requests 1 time"]
