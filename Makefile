@@ -12,7 +12,7 @@ SHELL := /bin/bash
 .ONESHELL:
 .DELETE_ON_ERROR:
 .DEFAULT_GOAL := help
-.PHONY: help demo test lint wheel bench clean registry
+.PHONY: help demo test lint wheel bench clean registry wrk
 
 BIN := .venv/bin
 PIP := $(BIN)/python -m pip --quiet --disable-pip-version-check
@@ -28,7 +28,7 @@ help:
 	echo "make test    install what the tests need and run them"
 	echo "make lint    ruff, mypy"
 	echo "make wheel   build the wheel, and try it from a clean environment"
-	echo "make bench   measure how fast we are, beside two peers: some twenty minutes"
+	echo "make bench   measure how fast we are, beside its peers: some forty minutes"
 	echo "make clean   delete what these made"
 
 demo: .venv/.installed
@@ -61,9 +61,9 @@ wheel: .venv/.build
 	python -c 'from importlib.resources import files; files("indexer").joinpath("py.typed").read_bytes()'
 	echo "The wheel works."
 
-# Those of bench/ that need no more than the registry and some hundred megabytes.
-bench: .venv/.test .venv-bench/.installed registry
-	@for name in reading changes rendering peers clients; do
+# All but bench/levels.py, which wants a real repodata.json. The last needs 10 GB of disk.
+bench: .venv/.test .venv-bench/.installed .venv-peer/.installed registry wrk
+	@for name in reading changes rendering peers clients feed pushing large; do
 	  echo "bench.$$name"
 	  $(BIN)/python -m bench.$$name
 	done
@@ -72,6 +72,13 @@ clean:
 	@rm -rf .venv .venv-peer .venv-bench .cf-index demo-output dist .coverage
 	rm -rf .hypothesis .mypy_cache .pytest_cache .ruff_cache
 	find bench demo indexer tests -name __pycache__ -prune -exec rm -rf {} +
+
+# The load generator that bench/reading.py and bench/changes.py measure against.
+wrk:
+	@if ! command -v wrk >/dev/null && $(CAN_APT); then
+	  echo "Installing Debian's wrk"
+	  $(APT) wrk
+	fi
 
 # Programs that the tests start: a real registry, and openssl to make certificates for it. Where
 # they can't be had, the tests say so.
