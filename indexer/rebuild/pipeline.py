@@ -337,10 +337,11 @@ class _Rebuild:
         with self._timed("checking"):
             named = [plan.subdir for plan in plans]
             # What changes are put into was found, by its hashes, to be what was swapped in.
+            own = previous.folder if not previous.foreign else None
             since = {
-                plan.subdir: Folder(previous.folder)
+                plan.subdir: Folder(own)
                 for plan in plans
-                if previous.folder and not plan.rewrites and plan.count.total
+                if own and not plan.rewrites and plan.count.total
             }
             findings = check_channel(Folder(staged.root), named, progress, since)
         if findings.problems:
