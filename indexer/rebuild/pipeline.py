@@ -18,7 +18,7 @@ from indexer.channel import codec
 from indexer.channel.plan import Count, Guard, matches
 from indexer.check import check_channel
 from indexer.config import Config
-from indexer.errors import CfIndexError, ConfigError, RegistryError
+from indexer.errors import CfIndexError, ConfigError
 from indexer.files import replace_file
 from indexer.parallel import in_order
 from indexer.progress import Progress
@@ -28,7 +28,7 @@ from indexer.rebuild.naming import Names, is_repository_selected, is_selected, r
 from indexer.rebuild.planning import Blob, Rules, SubdirPlan, plan_subdir
 from indexer.rebuild.previous import Previous
 from indexer.rebuild.publish import Output, open_output, told
-from indexer.rebuild.reading import Reader, Selection, Tally
+from indexer.rebuild.reading import Reader, Selection, Tally, refuse_if_all_denied
 from indexer.rebuild.report import Report
 from indexer.rebuild.site import Look, expire, write_channel, write_subdir
 from indexer.rebuild.spool import Spool
@@ -44,6 +44,8 @@ from indexer.render import history, pages
 # Goes up when the same registry content makes other records: what is remembered is read anew.
 RULES = 1
 STATUS = "status.json"
+# Seconds. What a change leaves as it is is looked at this often, all at once.
+_LOOKED_WHOLE_EVERY = 86_400
 _DAMAGED = {sqlite3.SQLITE_CORRUPT, sqlite3.SQLITE_NOTADB}
 _NO_BASE_URL = (
     "no base_url is published: clients will ask for packages beside the index, where a gateway "
@@ -213,20 +215,8 @@ class _Rebuild:
                 subdir, set(repositories), lambda name: is_repository_selected(self._config, name)
             )
             progress.end()
-        self._refuse_if_all_denied(tallies)
+        refuse_if_all_denied(list(tallies.values()), named=bool(self._config.packages))
         return tallies
-
-    def _refuse_if_all_denied(self, tallies: Mapping[str, Tally]) -> None:
-        """Where not one repository of a subdir (or of those named) answers, none is absent."""
-        every = list(tallies.values())
-        for part in [every] if self._config.packages else [[tally] for tally in every]:
-            asked = sum(tally.repositories for tally in part)
-            if asked and sum(tally.denied for tally in part) == asked:
-                reason = next(text for tally in part for text in tally.passed_over)
-                raise RegistryError(
-                    f"Not one of {asked} repositories could be read ({reason}). Check the "
-                    "registry's address, the channel and the credentials."
-                )
 
     def _plan(
         self, reader: Reader, state: State, previous: Previous, tallies: Mapping[str, Tally]
@@ -241,9 +231,20 @@ class _Rebuild:
                 blobs_stay=partial(self._blobs_stay, subdir),
                 selected=lambda name: is_selected(config, name),
                 allow_drop=config.allow_drop,
+                redraws=self._redraws(subdir, previous),
+                thorough=self._is_thorough(subdir, state),
             )
             plans.append(plan_subdir(previous.subdir(subdir), state, rules, self._run.progress))
         return plans
+
+    def _redraws(self, subdir: str, previous: Previous) -> bool:
+        entry = previous.subdir(subdir).entry
+        return entry is None or entry.rendering != self._look.of_subdir(subdir)
+
+    def _is_thorough(self, subdir: str, state: State) -> bool:
+        """Whether to look at everything, as is done once a day, should anything change at all."""
+        looked = state.looked_whole(subdir)
+        return looked is None or not 0 <= self._run.now.timestamp() - looked < _LOOKED_WHOLE_EVERY
 
     def _blobs_stay(self, subdir: str, blobs: Collection[Blob]) -> set[Blob]:
         config = self._config
@@ -291,6 +292,9 @@ class _Rebuild:
             self._write(output, previous, changed)
         for plan in plans:
             state.mark_published(plan.subdir, plan.published)
+        for plan in changed:
+            if not plan.by_changes:
+                state.note_looked_whole(plan.subdir, int(self._run.now.timestamp()))
         state.sweep(int(self._run.now.timestamp()))
         state.commit()
         if config.previous is None or self._was_there:
@@ -300,13 +304,7 @@ class _Rebuild:
         replace_file(output.folder / STATUS, status_bytes(report))
 
     def _differs(self, plan: SubdirPlan, previous: Previous) -> bool:
-        entry = previous.subdir(plan.subdir).entry
-        return (
-            entry is None
-            or plan.rewrites
-            or plan.count.total > 0
-            or entry.rendering != self._look.of_subdir(plan.subdir)
-        )
+        return plan.rewrites or plan.count.total > 0 or self._redraws(plan.subdir, previous)
 
     def _write(self, output: Output, previous: Previous, plans: list[SubdirPlan]) -> None:
         try:
@@ -337,12 +335,8 @@ class _Rebuild:
         with self._timed("checking"):
             named = [plan.subdir for plan in plans]
             # What changes are put into was found, by its hashes, to be what was swapped in.
-            own = previous.folder if not previous.foreign else None
-            since = {
-                plan.subdir: Folder(own)
-                for plan in plans
-                if own and not plan.rewrites and plan.count.total
-            }
+            before = Folder(previous.folder) if previous.folder else None
+            since = {plan.subdir: before for plan in plans if before and plan.by_changes}
             findings = check_channel(Folder(staged.root), named, progress, since)
         if findings.problems:
             raise CfIndexError(

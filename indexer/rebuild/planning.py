@@ -6,7 +6,7 @@ Names whose remembered content is the published one aren't looked at: cost follo
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterable, Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -24,10 +24,9 @@ from indexer.render import shards, summary, zstd
 # An archive's blob: its repository and its sha256 (hex).
 Blob = tuple[str, str]
 
-# So many shards are hashed by a run that changes something; and for how long, in milliseconds, it
-# is the turn of the same ones.
-_CLOSELY = 2000
-_TURN = 15 * 60 * 1000
+# Up to so many shards are all hashed by a run that changes something; of more of them, those that
+# it builds upon, unless it is to be thorough.
+_FEW = 2000
 
 # JSON is at least a third as long as msgpack: below this nothing needs to be measured.
 _SURELY_FITS = shards.MAX_SHARD // 3
@@ -41,6 +40,8 @@ class SubdirPlan:
     longer are, ``summaries`` all names' summaries. ``rewrites`` says that the spool holds every
     record, not only changes. ``published`` are the names to be remembered as published;
     ``oversize`` are files that would make their name's shard larger than clients read.
+    ``by_changes``: it puts changes into files that were found to be sound, and no more was looked
+    at than those.
     """
 
     subdir: str
@@ -53,6 +54,7 @@ class SubdirPlan:
     held: list[Held] = field(default_factory=list)
     published: dict[str, str | None] = field(default_factory=dict)
     oversize: dict[str, tuple[str, ...]] = field(default_factory=dict)
+    by_changes: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -60,7 +62,8 @@ class Rules:
     """What decides over a single file. Times are in milliseconds.
 
     ``look_again`` reads tags anew whose files changed, ``blobs_stay`` says which of many
-    blobs are still in the registry; each is asked once a subdir.
+    blobs are still in the registry; each is asked once a subdir. ``redraws``: its files are
+    written even where no record changes. ``thorough``: all that is built upon is looked at.
     """
 
     now: int
@@ -69,6 +72,8 @@ class Rules:
     blobs_stay: Callable[[Collection[Blob]], Collection[Blob]]
     selected: Callable[[str], bool]
     allow_drop: bool = False
+    redraws: bool = False
+    thorough: bool = False
 
 
 def plan_subdir(
@@ -95,9 +100,10 @@ def plan_subdir(
     ]
     # Building upon files that aren't what they should be would carry the damage on.
     whole = previous.looks_whole()
-    if chosen and whole and not previous.foreign:
+    if (chosen or rules.redraws) and whole and not previous.foreign:
         # A foreign site was looked at as closely already.
-        closely = _some_in_turn(sorted(previous.shards), rules.now)
+        every_shard = rules.thorough or len(previous.shards) <= _FEW
+        closely = previous.shards if every_shard else set(chosen)
         whole = previous.is_whole() and not previous.unsound_shards(closely)
     summaries = _summaries(previous) if whole and not unsound else None
     plan = SubdirPlan(
@@ -112,20 +118,13 @@ def plan_subdir(
     progress.begin(f"Planning {previous.subdir}", len(names))
     found = _plan_names(plan, counted(names, progress), published, state, rules)
     progress.end()
+    wants_all = plan.rewrites or rules.thorough or rules.redraws or previous.foreign
+    plan.by_changes = plan.count.total > 0 and not wants_all
     if plan.rewrites:
         # What damage took is counted as gone: the guard has to know of it.
         plan.count.before = max(plan.count.before, found)
         plan.count.removed += plan.count.before - found
     return plan
-
-
-def _some_in_turn(names: Sequence[str], now: int) -> set[str]:
-    """The names whose shards a run looks at closely: with a run a quarter hour, all in turn.
-
-    For a small channel all at once; for a large one that would cost more than the change.
-    """
-    start = now // _TURN * _CLOSELY % len(names) if names else 0
-    return {*names[start : start + _CLOSELY], *names[: max(0, start + _CLOSELY - len(names))]}
 
 
 def _is_clean(name: str, known: Mapping[str, str | None], published: Mapping[str, str]) -> bool:

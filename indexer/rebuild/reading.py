@@ -145,7 +145,7 @@ class Reader:
         self._state.commit()
 
     def _work(self, selection: Selection, listings: Listings, tally: Tally) -> None:
-        repositories = iter(selection.repositories)
+        repositories = deque(selection.repositories)
         tasks: deque[_Task] = deque()
         # What to do in this thread with a worker's result.
         done: queue.SimpleQueue[Callable[[], None]] = queue.SimpleQueue()
@@ -169,15 +169,17 @@ class Reader:
 
         def submit_next() -> bool:
             while not tasks:
-                repository = next(repositories, None)
-                if repository is None:
+                if not repositories:
                     return False
+                repository = repositories.popleft()
                 unchanged = listings.unchanged(repository)
                 if unchanged is None:
                     list_tags(repository)
                     return True
                 tasks.extend(self._remembered(repository, unchanged, selection, tally))
-            read(_batch(tasks))
+            # While there is more to list, others have enough to do.
+            parts = _SPLIT if len(repositories) >= self._jobs else self._jobs
+            read(_batch(tasks, parts))
             return True
 
         with ThreadPoolExecutor(self._jobs, thread_name_prefix="read") as pool:
@@ -299,9 +301,24 @@ class Reader:
             self._state.commit()
 
 
-def _batch(tasks: deque[_Task]) -> list[_Task]:
-    """What one worker gets of the tasks that wait: at least one."""
-    return [tasks.popleft() for _ in range(min(_TOGETHER, -(-len(tasks) // _SPLIT)))]
+def refuse_if_all_denied(tallies: Sequence[Tally], *, named: bool) -> None:
+    """Raise RegistryError where not one repository of a subdir answers: then none is absent.
+
+    With ``named`` packages, where not one of all subdirs' does.
+    """
+    for part in [tallies] if named else [[tally] for tally in tallies]:
+        asked = sum(tally.repositories for tally in part)
+        if asked and sum(tally.denied for tally in part) == asked:
+            reason = next(text for tally in part for text in tally.passed_over)
+            raise RegistryError(
+                f"Not one of {asked} repositories could be read ({reason}). Check the "
+                "registry's address, the channel and the credentials."
+            )
+
+
+def _batch(tasks: deque[_Task], parts: int) -> list[_Task]:
+    """What one worker gets of the tasks that wait: a part of them, and at least one."""
+    return [tasks.popleft() for _ in range(min(_TOGETHER, -(-len(tasks) // parts)))]
 
 
 def _left_out(place: Place, fault: Fault) -> LeftOut:

@@ -200,6 +200,15 @@ class State:
             self._db.execute(f"DELETE FROM {table} WHERE {key} IN ({old})", (now - KEPT_FOR,))  # noqa: S608  constants
         self._db.execute("DELETE FROM repository WHERE listed < ?", (now - KEPT_FOR,))
 
+    def looked_whole(self, subdir: str) -> int | None:
+        """When a subdir's published files were looked at whole, in seconds since 1970."""
+        row = self._db.execute("SELECT value FROM meta WHERE key = ?", (_whole(subdir),)).fetchone()
+        return int(row[0]) if row and row[0].isdecimal() else None
+
+    def note_looked_whole(self, subdir: str, now: int) -> None:
+        """Remember that they were."""
+        self._db.execute("INSERT OR REPLACE INTO meta VALUES (?, ?)", (_whole(subdir), str(now)))
+
     def repositories(self, subdir: str) -> list[str]:
         """Every repository that is remembered, in order."""
         # From one to the next by the index: DISTINCT would go through every tag.
@@ -348,6 +357,10 @@ class State:
             "INSERT INTO name VALUES (?, ?, ?, NULL) ON CONFLICT DO UPDATE SET published = NULL",
             [(place.subdir, name, place.repository) for name in names],
         )
+
+
+def _whole(subdir: str) -> str:
+    return f"looked whole at {subdir}"
 
 
 def _where(place: Place) -> tuple[str, str, str]:

@@ -56,6 +56,13 @@ class Direct:
         self._surroundings = surroundings
         self._pools: dict[str, urllib3.HTTPConnectionPool | None] = {}
 
+    def close(self) -> None:
+        """Give the connections back. Who asks once more gets new ones."""
+        pools = [pool for pool in self._pools.values() if pool is not None]
+        self._pools.clear()
+        for pool in pools:
+            pool.close()
+
     def plain(self, method: str, url: str, headers: Mapping[str, str]) -> PlainQuestion | None:
         """The question, where it is a plain one to a server without a proxy; else None.
 
@@ -67,9 +74,10 @@ class Direct:
         if not all(_PLAIN_VALUE.fullmatch(value) for value in headers.values()):
             return None
         origin, path = match.groups()
-        if origin not in self._pools:
-            self._pools[origin] = self._pool(origin)
-        pool = self._pools[origin]
+        try:
+            pool = self._pools[origin]
+        except KeyError:
+            pool = self._pools[origin] = self._pool(origin)
         if pool is None:
             return None
         return PlainQuestion(method, path, {**self._headers, **headers}, pool)

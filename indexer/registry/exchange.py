@@ -152,6 +152,8 @@ class Exchange:
         """End what is under way, and give the connections back."""
         self._watch.close()
         self._session.close()
+        # It holds pools that the session has let go of.
+        self._direct.close()
 
     def ask(self, question: Question) -> Answer:
         """Send a request and read the whole answer.

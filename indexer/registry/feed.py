@@ -7,7 +7,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
 
-from indexer.errors import RegistryError, UnsupportedError
+from indexer.errors import ConfigError, RegistryError, UnsupportedError
 from indexer.registry.base import Registry
 from indexer.registry.github import APIS, Stamp, container_packages
 from indexer.registry.transport import Transport
@@ -46,13 +46,13 @@ class Feed:
         self._token = token
         self._packages: dict[str, Stamp | None] = {}
         self._is_read = False
-        self._error: RegistryError | None = None
+        self._error: RegistryError | ConfigError | None = None
 
     def packages(self) -> Mapping[str, Stamp | None]:
         """All packages without their owner, such as ``forge/linux-64/zlib``, with their stamps.
 
         Raises UnsupportedError where the API lists none of them, or not all; RegistryError where
-        it broke off.
+        it broke off, ConfigError where the token can't be sent.
         """
         self._read()
         if self._error is not None:
@@ -60,8 +60,11 @@ class Feed:
         return self._packages
 
     def stamps(self, subdir: str, repositories: Iterable[str]) -> dict[str, Stamp]:
-        """The stamps of these repositories of a subdir, as many as there are."""
-        self._read()
+        """The stamps of these repositories of a subdir, as many as there are.
+
+        They only save requests: where the API is slow, asking it for long would save nothing.
+        """
+        self._read(patient=False)
         start = f"{self.prefix}/{subdir}/" if self.prefix else f"{subdir}/"
         found = ((name, self._packages.get(start + name)) for name in repositories)
         return {name: stamp for name, stamp in found if stamp is not None}
@@ -76,7 +79,7 @@ class Feed:
         """Why it doesn't say all, where it doesn't."""
         return str(self._error or "")
 
-    def _read(self) -> None:
+    def _read(self, *, patient: bool = True) -> None:
         if self._is_read:
             return
         self._is_read = True
@@ -87,8 +90,13 @@ class Feed:
                     "has: set CF_INDEX_GITHUB_TOKEN to one with read:packages, or use --names FILE."
                 )
             for package in container_packages(
-                self._transport, self._owner, self._token, self._requests, api=self._api
+                self._transport,
+                self._owner,
+                self._token,
+                self._requests,
+                api=self._api,
+                patient=patient,
             ):
                 self._packages[package.name] = package.stamp
-        except RegistryError as error:
+        except (RegistryError, ConfigError) as error:
             self._error = error

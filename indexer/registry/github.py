@@ -7,9 +7,10 @@ the token of a workflow run is answered with 400. It lists no more than 10,000 p
 from __future__ import annotations
 
 import re
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
 from datetime import datetime
+from functools import partial
 from typing import Any
 from urllib.parse import quote
 
@@ -63,20 +64,27 @@ def token_from(environ: Mapping[str, str]) -> str | None:
 
 
 def container_packages(
-    transport: Transport, owner: str, token: str, requests: Requests, *, api: str = API
+    transport: Transport,
+    owner: str,
+    token: str,
+    requests: Requests,
+    *,
+    api: str = API,
+    patient: bool = True,
 ) -> Iterator[Package]:
-    """An owner's container packages.
+    """An owner's container packages. Unless ``patient``, nothing is asked twice.
 
     Raises UnsupportedError where the API refuses the token or, after the last it gives, the
     rest of a list as long as that; RegistryError for one that can't be read to its end.
     """
     refusals = []
+    ask = partial(_get, transport, token=token, requests=requests, patient=patient)
     for kind in ("orgs", "users"):
         query = f"package_type=container&per_page={_PER_PAGE}"
         url = f"{api}/{kind}/{quote(owner, safe='')}/packages?{query}"
-        first = _get(transport, url, token, requests)
+        first = ask(url)
         if first.status == 200:
-            yield from _pages(transport, first, token, requests)
+            yield from _pages(first, ask)
             return
         refusals.append(f"{kind}: {first.status}")
     raise UnsupportedError(
@@ -86,9 +94,7 @@ def container_packages(
     )
 
 
-def _pages(
-    transport: Transport, answer: Answer, token: str, requests: Requests
-) -> Iterator[Package]:
+def _pages(answer: Answer, ask: Callable[[str], Answer]) -> Iterator[Package]:
     for number in range(1, _MAX_PAGES + 1):
         packages = _packages(answer)
         yield from packages
@@ -97,7 +103,7 @@ def _pages(
             if number == _LAST_PAGE and len(packages) >= _PER_PAGE:
                 raise _too_many()
             return
-        answer = _get(transport, url, token, requests)
+        answer = ask(url)
         if answer.status == 400 and number == _LAST_PAGE:
             raise _too_many()
         if answer.status != 200:
@@ -115,11 +121,14 @@ def _too_many() -> UnsupportedError:
     )
 
 
-def _get(transport: Transport, url: str, token: str, requests: Requests) -> Answer:
+def _get(
+    transport: Transport, url: str, *, token: str, requests: Requests, patient: bool
+) -> Answer:
     requests.add("github")
     headers = {"Authorization": f"Bearer {token}", "Accept": "application/vnd.github+json"}
     try:
-        return transport.request("GET", url, headers=headers, limit=_MAX_PAGE)
+        ask = transport.request if patient else transport.once
+        return ask("GET", url, headers=headers, limit=_MAX_PAGE)
     except ContentError as error:
         raise RegistryError(f"{error}.") from error
 

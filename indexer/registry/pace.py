@@ -37,6 +37,8 @@ _GROWTH = 0.01
 _GENTLE = 0.1
 # What is known is kept; afterwards limits may have changed.
 _KEPT_FOR = 600.0
+# Seconds of growth, after which there is no rate any more.
+_FORGOTTEN = 60.0
 # Seconds: a server that doesn't say when is asked again after the first, twice that, ...
 _PAUSE, _LONGEST_PAUSE = 0.125, 15.0
 _PER_SECOND = 100
@@ -83,6 +85,8 @@ class Pace:
         self.times = 0
         self.is_shut = False
         self.opens = 0.0
+        # The request that tries a server that is shut, by when it was sent.
+        self._trial: float | None = None
         self._most = most
         self._limit = float(min(_FIRST, most))
         self._doubles = True
@@ -104,23 +108,47 @@ class Pace:
 
     @property
     def limit(self) -> int:
-        """How many may be under way: one alone until a server that was shut answers again."""
-        return 1 if self.is_shut else int(self._limit)
+        """How many may be under way at a server that isn't shut."""
+        return int(self._limit)
+
+    @property
+    def free(self) -> int:
+        """How many more may begin; one at a server that is shut, whatever else is under way.
+
+        A download that was begun before may take half an hour.
+        """
+        if self.is_shut:
+            return int(self._trial is None)
+        return max(self.limit - self.under_way, 0)
+
+    @property
+    def shut_since(self) -> float:
+        """When it was shut last."""
+        return self._said
 
     def rate(self, now: float) -> float | None:
         """How many may begin in a second; None: as many as there are."""
         if self._rate is None or now <= self._grows_from:
             return self._rate
-        return self._rate * math.exp(_GROWTH / 2 * min(now - self._grows_from, 60) ** 2)
+        grown = now - self._grows_from
+        # By then it would be many thousands of times as much.
+        return None if grown > _FORGOTTEN else self._rate * math.exp(_GROWTH / 2 * grown**2)
+
+    def learnt(self, now: float) -> float | None:
+        """The rate that was found out, as long as it is kept to."""
+        return None if self.rate(now) is None else self._rate
 
     def begin(self, now: float) -> float | None:
         """The time at which a request may be sent, which counts as under way from now on.
 
         None: not before ``opens``, or before another one has ended.
         """
-        if now < self.opens or self.under_way >= self.limit:
+        if now < self.opens or not self.free:
             return None
         self.under_way += 1
+        if self.is_shut:
+            self._trial = now
+            return now
         rate = self.rate(now)
         if rate is None:
             return now
@@ -135,6 +163,8 @@ class Pace:
     def end(self, begun: float, now: float, how: How, asked: float = 0.0) -> None:
         """A request that was sent at ``begun`` has ended; the server asked for a pause."""
         self.under_way -= 1
+        if begun == self._trial:
+            self._trial = None
         if how is How.WELL:
             self._went_well(begun)
         elif how is not How.UNANSWERED:
@@ -177,7 +207,7 @@ class Pace:
             return
         if begun <= self._said:
             return
-        self.is_shut, self._again, self._refusals = True, 0, 1
+        self.is_shut, self._trial, self._again, self._refusals = True, None, 0, 1
         self._among = self._late = 0
         self.times += 1
         self._refused_before, self._refused = self._refused, begun
@@ -292,7 +322,7 @@ class Gate:
     def told(self) -> tuple[int, float | None]:
         """How often the server began to limit requests, and to how many a second they are kept."""
         with self._changed:
-            return self._pace.times, self._pace.rate(self._clock.now())
+            return self._pace.times, self._pace.learnt(self._clock.now())
 
     def _wait(self, turn: Turn) -> None:
         since = self._clock.now()
@@ -308,7 +338,8 @@ class Gate:
         """Seconds to wait: until the request may be sent, or until asking for it makes sense."""
         while True:
             now, pace = self._clock.now(), self._pace
-            if self._is_closed or (pace.is_shut and now - since >= self._patience):
+            shut_for = now - max(since, pace.shut_since) if pace.is_shut else 0.0
+            if self._is_closed or shut_for >= self._patience:
                 # Somebody else may have been woken in its place.
                 self._changed.notify_all()
                 raise ShutError
@@ -337,6 +368,5 @@ class Gate:
             turn.begun = max(turn.begun, now)
 
     def _wake(self) -> None:
-        free = self._pace.limit - self._pace.under_way
-        if free > 0:
-            self._changed.notify(free)
+        if self._pace.free:
+            self._changed.notify(self._pace.free)

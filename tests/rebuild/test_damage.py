@@ -14,7 +14,9 @@ import pytest
 
 from demo.packages import build
 from indexer.channel.policy import Policy
+from indexer.check import check_channel
 from indexer.errors import ConfigError, GuardError
+from indexer.published import Folder
 from indexer.rebuild.compact import compact, expand
 from indexer.render import shards
 from tests.support import faults
@@ -458,3 +460,74 @@ def test_a_state_without_one_of_its_tables_is_set_aside(rig: Rig) -> None:
     report = rig.rebuild()
     assert any("set aside" in note for note in report.notes)
     assert len(rig.records()) == 2
+
+
+def flip(path: Path) -> None:
+    """One bit, so that its size says nothing."""
+    data = bytearray(path.read_bytes())
+    data[len(data) // 2] ^= 1
+    # Its links in the old site and the new one are one file.
+    path.unlink()
+    path.write_bytes(data)
+
+
+def shard_of(rig: Rig, name: str) -> Path:
+    _, hashes = shards.unpack_index((rig.site / "noarch" / shards.INDEX_NAME).read_bytes())
+    return rig.site / "noarch" / shards.FOLDER / f"{hashes[name]}{shards.SUFFIX}"
+
+
+@pytest.fixture
+def large(rig: Rig, monkeypatch: pytest.MonkeyPatch) -> Rig:
+    """A channel that has too many shards to look at all of them for each change."""
+    monkeypatch.setattr("indexer.rebuild.planning._FEW", 0)
+    fill(rig, 6)
+    return rig
+
+
+def test_a_damaged_shard_that_gets_a_new_build_is_made_anew(large: Rig) -> None:
+    flip(shard_of(large, "pkg03"))
+    large.push(build("pkg03", "2.0"))
+    assert large.rebuild().outcome == "published"
+    large.assert_sound()
+    assert len(large.records()) == 7
+
+
+def test_a_damaged_shard_that_nothing_touches_is_made_anew_within_a_day(large: Rig) -> None:
+    before = large.records()
+    flip(shard_of(large, "pkg03"))
+    large.push(build("pkg01", "2.0"))
+    large.rebuild()
+    assert check_channel(Folder(large.site)).problems
+    large.now += timedelta(days=1)
+    # Nothing is looked at while nothing changes.
+    large.push(build("pkg02", "2.0"))
+    large.rebuild()
+    large.assert_sound()
+    assert {name: large.records()[name] for name in before} == before
+
+
+@pytest.mark.parametrize("path", ["repodata.json", "repodata.json.zst"])
+def test_damage_is_mended_where_only_the_look_changes(rig: Rig, path: str) -> None:
+    fill(rig, 3)
+    before = rig.records()
+    flip(rig.site / "noarch" / path)
+    assert rig.rebuild(base_url="https://example.org/").outcome == "published"
+    rig.assert_sound()
+    assert rig.records() == before
+
+
+def test_a_change_of_the_look_is_checked_whole(rig: Rig, monkeypatch: pytest.MonkeyPatch) -> None:
+    checked = []
+    original = check_channel
+
+    def check(*arguments: Any) -> Any:
+        checked.append(sorted(arguments[3]))
+        return original(*arguments)
+
+    monkeypatch.setattr("indexer.rebuild.pipeline.check_channel", check)
+    fill(rig, 3)
+    rig.push(build("alpha"))
+    rig.rebuild()
+    rig.push(build("beta"))
+    rig.rebuild(base_url="https://example.org/")
+    assert checked == [[], ["noarch"], []]

@@ -184,3 +184,34 @@ def test_a_server_that_was_shut_is_asked_by_one_alone_at_first() -> None:
     # Halved twice, to one, and one more.
     assert begin_all(pace, begun + 1) == 2
     assert pace.times == 1
+
+
+def test_a_server_that_was_shut_is_tried_beside_what_takes_long() -> None:
+    """A download that was begun before may go on for half an hour."""
+    pace = Pace(16)
+    assert pace.begin(0.0) == 0.0
+    refused = pace.begin(0.1)
+    assert refused is not None
+    pace.end(refused, 0.2, How.LIMITED)
+    assert begin_all(pace, pace.opens) == 1
+    pace.end(pace.opens, pace.opens + 1, How.WELL)
+    assert begin_all(pace, pace.opens + 1) >= 1
+
+
+def test_the_rate_that_is_told_is_the_one_that_was_found_out() -> None:
+    pace, now = Pace(32), 0.0
+    for number in range(100):
+        now = number / 50
+        begun = pace.begin(now)
+        assert begun is not None
+        pace.end(begun, now + 0.01, How.WELL)
+    refused = pace.begin(now + 0.02)
+    assert refused is not None
+    pace.end(refused, now + 0.03, How.LIMITED)
+    trial = pace.begin(pace.opens)
+    assert trial is not None
+    pace.end(trial, trial + 0.01, How.WELL)
+    found = pace.learnt(trial + 1)
+    assert found == pytest.approx(47.5, rel=0.1)
+    assert pace.learnt(trial + 30) == found
+    assert pace.learnt(trial + 3600) is None

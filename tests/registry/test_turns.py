@@ -231,3 +231,17 @@ def test_what_was_limited_is_told_in_a_sentence() -> None:
         "ghcr.io limited requests 1 time; it was asked at most 696.4 times a second from then on"
     )
     assert str(Limited("ghcr.io", 2, None)) == "ghcr.io limited requests 2 times"
+
+
+def test_one_refusal_beside_a_long_request_stops_nobody_else() -> None:
+    gate = Gate(8, Clock(), patience=60)
+    with gate.turn() as long, ThreadPoolExecutor(4) as pool:
+        with gate.turn() as refused:
+            refused.how = How.LIMITED
+        others = [pool.submit(through, gate, Crowd(1)) for _ in range(4)]
+        try:
+            for other in others:
+                other.result(timeout=60)
+        finally:
+            gate.close()
+        long.how = How.WELL
