@@ -9,6 +9,7 @@ what a real registry needs for its answers (bench/reading.py).
 from __future__ import annotations
 
 import statistics
+import sys
 from collections.abc import Callable
 from typing import Any
 
@@ -90,6 +91,8 @@ def channel_records(run: Ran) -> int:
 
 
 def main() -> None:
+    if reason := wrk.missing_reason():
+        sys.exit(f"Nothing can be measured: {reason}.")
     rows: list[dict[str, Any]] = []
     notes = []
     for records, names in SIZES:

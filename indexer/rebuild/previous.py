@@ -106,9 +106,8 @@ class PreviousSubdir:
         return self.folder / self.subdir / repodata.FILE_NAME
 
     def _has(self, name: str) -> bool:
-        return self.entry is not None and has_sha256(
-            self.folder / name, self.entry.files[name].sha256
-        )
+        listed = self.entry.files.get(name) if self.entry is not None else None
+        return listed is not None and has_sha256(self.folder / name, listed.sha256)
 
     def shard(self, name: str) -> tuple[bytes, dict[str, Record]] | None:
         """A name's shard, decompressed, and its records; None where there is none to rely on."""

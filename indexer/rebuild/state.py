@@ -18,12 +18,16 @@ from fractions import Fraction
 import orjson
 
 from indexer.channel.artifact import Fault, Place, Reading, Status
-from indexer.channel.record import Record
+from indexer.channel.record import LAST_SECOND, Record
 from indexer.rebuild.compact import compact, expand
 from indexer.registry.content import Digest
 
 # Seconds for which what nothing needs any more is kept: artifacts without a tag, whole states.
 KEPT_FOR = 30 * 86400
+
+
+_WHOLE = "looked whole at "
+_UNREADABLE = (ArithmeticError, AttributeError, TypeError, ValueError)
 
 
 class DamagedStateError(Exception):
@@ -80,10 +84,11 @@ class State:
             (subdir, repository),
         )
         found = {}
-        for tag, status, *pointed_at in rows:
-            if pointed_at != [status, subdir, repository, tag]:
-                raise DamagedStateError(f"{subdir}/{repository}:{tag} was altered")
-            found[tag] = status
+        with _decoding():
+            for tag, status, *pointed_at in rows:
+                if pointed_at != [status, subdir, repository, tag]:
+                    raise DamagedStateError(f"{subdir}/{repository}:{tag} was altered")
+                found[tag] = status
         return found
 
     def checked(self, place: Place) -> int | None:
@@ -202,12 +207,14 @@ class State:
 
     def looked_whole(self, subdir: str) -> int | None:
         """When a subdir's published files were looked at whole, in seconds since 1970."""
-        row = self._db.execute("SELECT value FROM meta WHERE key = ?", (_whole(subdir),)).fetchone()
+        row = self._db.execute(
+            "SELECT value FROM meta WHERE key = ?", (_WHOLE + subdir,)
+        ).fetchone()
         return int(row[0]) if row and row[0].isdecimal() else None
 
     def note_looked_whole(self, subdir: str, now: int) -> None:
         """Remember that they were."""
-        self._db.execute("INSERT OR REPLACE INTO meta VALUES (?, ?)", (_whole(subdir), str(now)))
+        self._db.execute("INSERT OR REPLACE INTO meta VALUES (?, ?)", (_WHOLE + subdir, str(now)))
 
     def repositories(self, subdir: str) -> list[str]:
         """Every repository that is remembered, in order."""
@@ -260,7 +267,11 @@ class State:
         rows = self._db.execute(
             "SELECT name, published FROM name WHERE subdir = ? ORDER BY name", (subdir,)
         )
-        return dict(rows)
+        with _decoding():
+            names = dict(rows)
+        if not all(isinstance(name, str) for name in names):
+            raise DamagedStateError("the name of a package was altered")
+        return names
 
     def records(self, subdir: str, repository: str, name: str) -> dict[str, Record]:
         """The records of one package, by file name."""
@@ -328,7 +339,7 @@ class State:
             for repository, tag, since, faults, notes in rows:
                 yield Told(
                     Place(subdir, repository, tag),
-                    int(since),
+                    _second(since),
                     tuple(Fault(*item) for item in orjson.loads(faults or b"[]")),
                     tuple(map(str, orjson.loads(notes or b"[]"))),
                 )
@@ -359,8 +370,10 @@ class State:
         )
 
 
-def _whole(subdir: str) -> str:
-    return f"looked whole at {subdir}"
+def _second(since: object) -> int:
+    if type(since) is not int or not 0 <= since <= LAST_SECOND:
+        raise ValueError("a time that was altered")
+    return since
 
 
 def _where(place: Place) -> tuple[str, str, str]:
@@ -372,7 +385,7 @@ def _decoding() -> Iterator[None]:
     """What was written by ``put`` can be read; what can't be was altered."""
     try:
         yield
-    except (ValueError, TypeError, AttributeError, sqlite3.OperationalError) as error:
+    except (*_UNREADABLE, sqlite3.OperationalError) as error:
         raise DamagedStateError(str(error)) from error
 
 

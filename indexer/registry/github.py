@@ -95,10 +95,14 @@ def container_packages(
 
 
 def _pages(answer: Answer, ask: Callable[[str], Answer]) -> Iterator[Package]:
+    seen: set[str] = set()
     for number in range(1, _MAX_PAGES + 1):
         packages = _packages(answer)
         yield from packages
         url = next_page(answer, answer.url)
+        if url in seen:
+            break
+        seen.add(url or "")
         if url is None:
             if number == _LAST_PAGE and len(packages) >= _PER_PAGE:
                 raise _too_many()

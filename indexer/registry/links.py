@@ -7,7 +7,7 @@ from urllib.parse import urljoin
 
 from indexer.errors import RegistryError
 from indexer.registry.exchange import Answer
-from indexer.registry.urls import origin_of
+from indexer.registry.urls import origin_of, shown
 
 # requests' own parser cuts an address at a ";" within its brackets.
 _LINK = re.compile(r"""<([^>]*)>[^<]*?;\s*rel\s*=\s*["']?([^"';,<]*)""", re.IGNORECASE)
@@ -27,11 +27,11 @@ def next_page(answer: Answer, url: str) -> str | None:
         target = urljoin(url, found[0]) if found else None
         if target is not None and origin_of(target) != origin_of(url):
             raise RegistryError(
-                f"The next page of {url} is said to be on another server: not followed. "
+                f"The next page of {shown(url)} is said to be on another server: not followed. "
                 "The listing is incomplete."
             )
     except ValueError as error:
-        raise RegistryError(f"{url} answered with a Link that can't be read.") from error
+        raise RegistryError(f"{shown(url)} answered with a Link that can't be read.") from error
     if target is None and "next" in header.lower():
-        raise RegistryError(f"{url} answered with a Link that can't be read.")
+        raise RegistryError(f"{shown(url)} answered with a Link that can't be read.")
     return target

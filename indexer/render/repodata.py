@@ -151,9 +151,6 @@ class Lines:
 
     def _line(self) -> bytes:
         line = self._file.readline(_MAX_LINE)
-        # An empty section is "{", a line break, an empty line and "}".
-        if line == b"\n":
-            line = self._file.readline(_MAX_LINE)
         if not line.endswith(b"\n"):
             raise ContentError("repodata.json breaks off")
         return line[:-1]

@@ -531,3 +531,39 @@ def test_a_change_of_the_look_is_checked_whole(rig: Rig, monkeypatch: pytest.Mon
     rig.push(build("beta"))
     rig.rebuild(base_url="https://example.org/")
     assert checked == [[], ["noarch"], []]
+
+
+@pytest.mark.parametrize(
+    "statement",
+    [
+        "UPDATE tag SET since = 1000000000000000000, status = 'waiting'",
+        "UPDATE artifact SET faults = '[[\"x\"]]', notes = 'no JSON'",
+        "UPDATE tag SET tag = CAST(x'ff' AS TEXT) WHERE repository = 'pkg01'",
+        "UPDATE name SET name = CAST(x'ff' AS TEXT) WHERE repository = 'pkg01'",
+        "UPDATE name SET name = x'00' WHERE repository = 'pkg01'",
+        "UPDATE record SET sha256 = 'text' WHERE name = 'pkg01'",
+    ],
+)
+def test_a_state_with_an_altered_row_is_begun_anew(rig: Rig, statement: str) -> None:
+    fill(rig, 3)
+    before = rig.records()
+    with contextlib.closing(sqlite3.connect(rig.state_file)) as connection:
+        connection.execute(statement)
+        connection.commit()
+    rig.push(build("pkg01", "2.0"))
+    rig.rebuild()
+    rig.assert_sound()
+    assert {name: rig.records()[name] for name in before} == before
+    assert len(rig.records()) == len(before) + 1
+
+
+def test_a_snapshot_that_lists_another_file_is_no_reason_to_stop(rig: Rig) -> None:
+    fill(rig, 3)
+    path = rig.site / "history/snapshot.json"
+    path.write_bytes(
+        path.read_bytes().replace(b'"noarch/repodata.json"', b'"noarch/repodatA.json"')
+    )
+    rig.push(build("alpha"))
+    assert rig.rebuild().outcome == "published"
+    rig.assert_sound()
+    assert len(rig.records()) == 4
