@@ -337,9 +337,11 @@ class State:
         )
         with _decoding():
             for repository, tag, since, faults, notes in rows:
+                if not 0 <= since <= LAST_SECOND:
+                    raise ValueError("a time that was altered")
                 yield Told(
                     Place(subdir, repository, tag),
-                    _second(since),
+                    int(since),
                     tuple(Fault(*item) for item in orjson.loads(faults or b"[]")),
                     tuple(map(str, orjson.loads(notes or b"[]"))),
                 )
@@ -368,12 +370,6 @@ class State:
             "INSERT INTO name VALUES (?, ?, ?, NULL) ON CONFLICT DO UPDATE SET published = NULL",
             [(place.subdir, name, place.repository) for name in names],
         )
-
-
-def _second(since: object) -> int:
-    if type(since) is not int or not 0 <= since <= LAST_SECOND:
-        raise ValueError("a time that was altered")
-    return since
 
 
 def _where(place: Place) -> tuple[str, str, str]:
