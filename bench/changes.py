@@ -22,7 +22,7 @@ from bench.measuring import write
 SIZES = ((2_000, 84), (20_000, 834), (600_000, 25_000))
 ROUNDS = 3
 DELAY = 40
-JOBS = (16, 64)
+JOBS = (16, 32, 64)
 SECONDS = 10
 _FAR = ("listings alone", "of them")
 NO_RECHECK = ("--recheck", "0")
