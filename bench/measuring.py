@@ -14,6 +14,8 @@ from pathlib import Path
 from typing import Any
 
 RESULTS = Path(__file__).parent / "results"
+# Stages in the durations of a status.json that come to all files; planning and check are apart.
+WRITING = ("staging", "shards", "repodata", "summaries", "channel", "publishing")
 
 
 @dataclass(frozen=True, slots=True)

@@ -19,7 +19,7 @@ from typing import Any
 from bench import archives
 from bench.archives import Shelves
 from bench.indexers import Ours, peer_names, run_conda_index, run_rattler
-from bench.measuring import Measured, write
+from bench.measuring import WRITING, Measured, write
 from bench.storage import Storage
 from tests.support.registry_process import RegistryProcess
 
@@ -65,7 +65,7 @@ class Bench:
         if self.ours.outcome() != wanted:
             raise RuntimeError(f"{step}: {self.ours.outcome()}, not {wanted}")
         durations = self.ours.durations()
-        rendered = sum(durations.get(stage, 0.0) for stage in ("planning", "writing"))
+        rendered = sum(durations.get(stage, 0.0) for stage in ("planning", *WRITING))
         for part, seconds in ((RENDER, rendered), (CHECK, durations.get("checking", 0.0))):
             self.parts.setdefault((step, what, part), []).append(seconds)
 
