@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from typing import Literal, Protocol, TypeVar
 
 T = TypeVar("T")
 
 # Items between two steps of a bar: a step for each would cost more than the work.
-STEP = 1000
+_EVERY = 1000
 
 
 # What is counted: things, or bytes that are moved, of which the rate is of interest.
@@ -47,13 +47,15 @@ class Silence:
 SILENCE = Silence()
 
 
-def counted(items: Iterable[T], progress: Progress) -> Iterator[T]:
-    """The same items, with a step of the bar for every thousand of them."""
+def counted(
+    items: Iterable[T], progress: Progress, steps: Callable[[T], int] = lambda _: 1
+) -> Iterator[T]:
+    """The same items, each so many ``steps``, with one of the bar for every thousand of them."""
     since = 0
     for item in items:
         yield item
-        since += 1
-        if since == STEP:
+        since += steps(item)
+        if since >= _EVERY:
             progress.step(since)
             since = 0
     progress.step(since)

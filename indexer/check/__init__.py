@@ -8,7 +8,6 @@ import orjson
 
 from indexer.check.changes import ChangesCheck
 from indexer.check.findings import Findings, Problem
-from indexer.check.record import against_record
 from indexer.check.subdir import SubdirCheck
 from indexer.errors import ContentError
 from indexer.files import sha256_of
@@ -16,7 +15,7 @@ from indexer.progress import SILENCE, Progress
 from indexer.published import Folder, Published, is_path, read_bytes
 from indexer.render import channeldata, history
 
-__all__ = ["Findings", "Problem", "against_record", "check_channel"]
+__all__ = ["Findings", "Problem", "check_channel"]
 
 _MAX_SMALL = 256 * 1024 * 1024
 

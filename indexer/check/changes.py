@@ -6,7 +6,6 @@ and be the very same bytes everywhere else.
 
 from __future__ import annotations
 
-import hashlib
 from collections.abc import Iterator, Mapping
 from contextlib import ExitStack
 from dataclasses import dataclass
@@ -20,7 +19,6 @@ from indexer.published import Folder
 from indexer.published.records import same_when_unpacked
 from indexer.render import repodata, shards
 from indexer.render.sorted_lines import SortedLines
-from indexer.render.zstd import decompress
 
 # A file's records: as it was and as it is, None where there is none.
 _Change = tuple[Record | None, Record | None]
@@ -82,10 +80,10 @@ class ChangesCheck:
         if digest is None:
             return {}
         path = site.root / self.subdir / shards.FOLDER / f"{digest}{shards.SUFFIX}"
-        data = path.read_bytes()
-        if hashlib.sha256(data).hexdigest() != digest:
-            raise ContentError(f"the shard of {name} doesn't have its sha256")
-        records = shards.unpack_shard(decompress(data, shards.MAX_SHARD))
+        try:
+            records = shards.unpack_shard(shards.open_shard(path.read_bytes(), digest))
+        except ContentError as error:
+            raise ContentError(f"the shard of {name} {error}") from error
         for record in records.values():
             if record.name != name:
                 raise ContentError(f"{record.file_name} is in the shard of {name}")

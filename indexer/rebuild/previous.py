@@ -16,7 +16,6 @@ from indexer.files import has_sha256, sha256_of, size_of, sizes_in
 from indexer.published import Folder, is_path, read_bytes
 from indexer.rebuild.spool import RecordStore
 from indexer.render import history, repodata, shards, summary
-from indexer.render.zstd import decompress
 
 MAX_SNAPSHOT = 256 * 1024 * 1024
 
@@ -117,9 +116,9 @@ class PreviousSubdir:
         channel = Folder(self.folder / self.subdir / shards.FOLDER)
         try:
             data = read_bytes(channel, f"{digest}{shards.SUFFIX}", shards.MAX_SHARD)
-            if data is None or hashlib.sha256(data).hexdigest() != digest:
+            if data is None:
                 return None
-            packed = decompress(data, shards.MAX_SHARD)
+            packed = shards.open_shard(data, digest)
             return packed, shards.unpack_shard(packed)
         except ContentError:
             return None

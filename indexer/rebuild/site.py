@@ -11,7 +11,7 @@ from itertools import zip_longest
 from pathlib import Path
 
 from indexer.channel.plan import Change
-from indexer.progress import STEP, Progress
+from indexer.progress import Progress, counted
 from indexer.rebuild.planning import SubdirPlan
 from indexer.rebuild.previous import Previous
 from indexer.rebuild.publish import Staged
@@ -115,24 +115,12 @@ def _write_repodata(
         for section in repodata.SECTIONS:
             changes = plan.spool.section(section)
             blocks = lines.merged(section, changes) if lines else repodata.lines(_there(changes))
-            sections[section] = _counted(blocks, progress)
+            sections[section] = counted(blocks, progress, lambda block: 1 + block.count(b"\n"))
         return repodata.write_repodata(folder, plan.subdir, base_url, sections)
 
 
 def _there(changes: Iterable[tuple[str, bytes | None]]) -> Iterator[tuple[str, bytes]]:
     return ((file_name, body) for file_name, body in changes if body is not None)
-
-
-def _counted(blocks: Iterable[bytes], progress: Progress) -> Iterator[bytes]:
-    """The same blocks, with steps of the bar for their lines."""
-    since = 0
-    for block in blocks:
-        yield block
-        since += 1 + block.count(b"\n")
-        if since >= STEP:
-            progress.step(since)
-            since = 0
-    progress.step(since)
 
 
 def write_channel(

@@ -27,7 +27,7 @@ KEPT_FOR = 30 * 86400
 
 
 _WHOLE = "looked whole at "
-_UNREADABLE = (ArithmeticError, AttributeError, TypeError, ValueError)
+_UNREADABLE = (ArithmeticError, AttributeError, TypeError, ValueError, sqlite3.OperationalError)
 
 
 class DamagedStateError(Exception):
@@ -381,7 +381,7 @@ def _decoding() -> Iterator[None]:
     """What was written by ``put`` can be read; what can't be was altered."""
     try:
         yield
-    except (*_UNREADABLE, sqlite3.OperationalError) as error:
+    except _UNREADABLE as error:
         raise DamagedStateError(str(error)) from error
 
 

@@ -165,8 +165,8 @@ class Transport:
             # No request may be made within another one: it would wait for the other's turn.
             with self._gate(question.url).turn() as turn:
                 answer = self._exchange.ask(question)
-                turn.asked = retry_after(answer.headers.get("Retry-After")) or 0.0
-                turn.how = _how(answer)
+                asked = retry_after(answer.headers.get("Retry-After"))
+                turn.asked, turn.how = asked or 0.0, _how(answer.status, asked)
         except BROKEN as error:
             after = question.sink.tell() if question.sink is not None else 0
             progress = question.resume and after - before >= _PROGRESS
@@ -174,9 +174,7 @@ class Transport:
         except ShutError as error:
             raise self._shut_out(question) from error
         if turn.how is not How.WELL:
-            raise PassingError(
-                f"answered {answer.status}", asked=turn.asked or None, waited=turn.waited
-            )
+            raise PassingError(f"answered {answer.status}", asked=asked, waited=turn.waited)
         if answer.status == 416 and question.resume:
             # The sink held more than there is, and is empty now.
             raise PassingError("answered 416")
@@ -232,10 +230,9 @@ def retry_after(value: str | None) -> float | None:
     return min(max((date - datetime.now(UTC)).total_seconds(), 0.0), _LONGEST_PAUSE)
 
 
-def _how(answer: Answer) -> How:
+def _how(status: int, asked: float | None) -> How:
     """Whether another try may fare better: 429, 5xx, and GitHub's 403 that says when."""
-    status, says_when = answer.status, retry_after(answer.headers.get("Retry-After")) is not None
-    if status == 429 or (says_when and (status == 403 or _is_trouble(status))):
+    if status == 429 or (asked is not None and (status == 403 or _is_trouble(status))):
         return How.LIMITED
     # By itself a 5xx may be about one file alone.
     return How.TROUBLE if _is_trouble(status) else How.WELL

@@ -11,7 +11,7 @@ import re
 from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
-from typing import IO, BinaryIO, Literal
+from typing import IO, Any, BinaryIO, Literal
 
 import orjson
 
@@ -23,7 +23,7 @@ FILE_NAME = "repodata.json"
 ZST_NAME = "repodata.json.zst"
 SECTIONS = ("packages", "packages.conda")
 # More than a record can have: index.json is bounded.
-_MAX_LINE = 4 * 1024 * 1024
+MAX_LINE = 4 * 1024 * 1024
 _FLUSH_AT = 1024 * 1024
 # Between two lines of a section.
 SEPARATOR = b",\n"
@@ -115,7 +115,7 @@ class Lines:
         self._file = file
         if file.read(2) != b"{\n" or not (head := self._line()).startswith(b'"info":'):
             raise ContentError("not a repodata.json of one record a line")
-        self.info = _parse(_but_comma(head.removeprefix(b'"info":')))
+        self.info = parse(_but_comma(head.removeprefix(b'"info":')))
 
     def section(self, name: str) -> Iterator[tuple[str, bytes]]:
         """File names and encoded records of the section that comes next, in order."""
@@ -144,13 +144,13 @@ class Lines:
             or end != b"}\n"
         ):
             raise ContentError("repodata.json doesn't end as it should")
-        names = _parse(_but_comma(removed.removeprefix(b'"removed":')))
+        names = parse(_but_comma(removed.removeprefix(b'"removed":')))
         if not isinstance(names, list):
             raise ContentError("repodata.json's removed is no list")
-        return names, _parse(version.removeprefix(b'"repodata_version":'))
+        return names, parse(version.removeprefix(b'"repodata_version":'))
 
     def _line(self) -> bytes:
-        line = self._file.readline(_MAX_LINE)
+        line = self._file.readline(MAX_LINE)
         if not line.endswith(b"\n"):
             raise ContentError("repodata.json breaks off")
         return line[:-1]
@@ -162,7 +162,8 @@ def _but_comma(line: bytes) -> bytes:
     return line[:-1]
 
 
-def _parse(data: bytes) -> object:
+def parse(data: bytes) -> Any:
+    """A piece of the file as JSON. Raises ContentError where it isn't."""
     try:
         return orjson.loads(data)
     except orjson.JSONDecodeError as error:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 import re
 from collections.abc import Iterable, Iterator, Mapping
 from typing import Any
@@ -47,6 +48,13 @@ def pack_fields(records: Mapping[str, Mapping[str, Any]]) -> bytes:
 def packed_size(record: Record) -> int:
     """How many bytes a record adds to its shard, at most."""
     return len(pack_shard([record]))
+
+
+def open_shard(data: bytes, digest: str) -> bytes:
+    """Decompress a shard's file. Raises ContentError where it isn't that of this sha256 (hex)."""
+    if hashlib.sha256(data).hexdigest() != digest:
+        raise ContentError("doesn't have its sha256")
+    return zstd.decompress(data, MAX_SHARD)
 
 
 def unpack_shard(packed: bytes) -> dict[str, Record]:

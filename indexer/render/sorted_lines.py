@@ -11,18 +11,15 @@ from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass
 from typing import IO, Any
 
-import orjson
-
 from indexer.channel.record import TARBZ2
 from indexer.errors import ContentError
-from indexer.render.repodata import SECTIONS, SEPARATOR, line
+from indexer.render.repodata import MAX_LINE, SECTIONS, SEPARATOR, line, parse
 
 # What is read at once while searching, and while copying.
 _PEEK = 4096
 _HEAD = 64 * 1024
 _BLOCK = 1024 * 1024
-# More than a record, and than a file name, can have.
-_MAX_LINE = 4 * 1024 * 1024
+# More than a file name can have.
 _MAX_NAME = 2048
 
 _BEGIN = b'{\n"info":'
@@ -104,7 +101,7 @@ class SortedLines:
         where = head.find(b",\n" + _FIRST)
         if not head.startswith(_BEGIN) or where < 0:
             raise ContentError("not a repodata.json of one record a line")
-        return _parse(head[len(_BEGIN) : where]), where + len(b",\n" + _FIRST)
+        return parse(head[len(_BEGIN) : where]), where + len(b",\n" + _FIRST)
 
     def _read_rest(self, start: int, size: int) -> tuple[Any, int]:
         """What comes after both sections, and where the second one's closing brace stands."""
@@ -112,7 +109,7 @@ class SortedLines:
         where = tail.rfind(_BRACE + _REST)
         if where < 0:
             raise ContentError("repodata.json doesn't end as it should")
-        return _parse(b"{" + tail[where + len(_BRACE) :]), start + where
+        return parse(b"{" + tail[where + len(_BRACE) :]), start + where
 
     def _is_after_first(self, position: int) -> bool:
         """Whether the line at a position comes after the first section's lines."""
@@ -153,7 +150,7 @@ class SortedLines:
             where = self._read(position, size).find(SEPARATOR)
             if where >= 0:
                 return position + where + len(SEPARATOR)
-            if size > _MAX_LINE:
+            if size > MAX_LINE:
                 raise ContentError("repodata.json has a line that is no record")
             # The separator may begin with the last byte.
             position += max(size - 1, 1)
@@ -174,10 +171,3 @@ def _end(start: int, brace: int) -> int:
     """The position after a section's last line, by where its closing brace stands."""
     # A line break comes before it, where a comma would come first; in an empty section none does.
     return start if brace <= start else brace - 1 + len(SEPARATOR)
-
-
-def _parse(data: bytes) -> Any:
-    try:
-        return orjson.loads(data)
-    except orjson.JSONDecodeError as error:
-        raise ContentError(f"repodata.json is not JSON: {error}") from error

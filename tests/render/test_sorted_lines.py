@@ -121,7 +121,7 @@ def test_a_file_of_another_kind_is_refused(old: bytes, new: bytes, tmp_path: Pat
 def test_a_line_longer_than_any_record_is_refused(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(sorted_lines, "_MAX_LINE", 100)
+    monkeypatch.setattr(sorted_lines, "MAX_LINE", 100)
     long = {name: json.dumps("x" * 5000).encode() for name in FILES}
     path = write(tmp_path / "noarch", long)
     with path.open("rb") as file, pytest.raises(ContentError, match="no record"):
