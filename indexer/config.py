@@ -7,15 +7,17 @@ import re
 import tomllib
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, fields
+from datetime import UTC, date, datetime, time
 from fractions import Fraction
 from pathlib import Path
 from typing import Any
 from urllib.parse import urlsplit
 
 from indexer.channel.index_json import SUBDIR
-from indexer.channel.policy import DEFAULT_POLICY, Policy
+from indexer.channel.policy import DEFAULT_POLICY, POLICIES, REJECTED, Policy
 from indexer.errors import ConfigError
 from indexer.registry.address import RegistryAddress, is_repository
+from indexer.trust.keys import KeyFile
 
 CONFIG_FILE = Path("cf-index.toml")
 PREFIX = "CF_INDEX_"
@@ -27,7 +29,9 @@ _PERCENT = re.compile(r"(\d{1,3}(?:\.\d{1,4})?)\s*%")
 class ChannelConfig:
     """Which channel in which registry, how much of it, and how to ask for it.
 
-    ``max_drop`` is a share of one; ``retry_for`` the seconds that a failing request is tried for.
+    ``trust`` are the public keys whose verdicts count. ``output`` is the site's folder,
+    ``previous`` where the earlier site is; None for the output. ``max_drop`` is a share of one;
+    ``retry_for`` the seconds that a failing request is tried for.
     """
 
     registry: RegistryAddress
@@ -35,6 +39,10 @@ class ChannelConfig:
     subdirs: tuple[str, ...] = ()
     packages: tuple[str, ...] = ()
     policy: Policy = DEFAULT_POLICY
+    trust: tuple[KeyFile, ...] = ()
+    output: Path | None = None
+    previous: str | None = None
+    audit: Path = Path(".cf-index/audit.jsonl")
     max_drop: float = 0.10
     allow_drop: bool = False
     dry_run: bool = False
@@ -44,15 +52,11 @@ class ChannelConfig:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Config(ChannelConfig):
-    """What a rebuild is to do. ``previous`` is where the earlier site is; None for the output.
-
-    ``recheck`` is the share of validated artifacts to look at again.
-    """
+    """What a rebuild is to do. ``recheck`` is the share of validated artifacts to look at again."""
 
     output: Path
     names: str | None = None
     state: Path = Path(".cf-index")
-    previous: str | None = None
     base_url: str = "auto"
     site_url: str = ""
     allow_changed: tuple[str, ...] = ()
@@ -78,6 +82,7 @@ def load_config(
             f"--base-url oci can't be had for {config.registry}: clients follow oci:// addresses "
             "by https on port 443 only. Use auto, none, or the https address of a gateway."
         )
+    check_trust(config)
     return config
 
 
@@ -87,6 +92,21 @@ def load_channel_config(
     """The same for commands that need to know the channel alone; other settings are let be."""
     values = _values(flags, environ, file, ("registry", "channel"))
     return ChannelConfig(**_chosen(values, ChannelConfig), policy=_policy_of(values))
+
+
+def check_trust(config: ChannelConfig) -> None:
+    """Raise ConfigError where the policy and the trusted keys don't go together."""
+    policy = config.policy.name
+    if config.policy.asks_verdict and not config.trust:
+        raise ConfigError(
+            f"The policy is {policy}, and no key is trusted: say --trust FILE, with the public key "
+            "of whoever validates."
+        )
+    if policy == "annotation" and config.trust:
+        raise ConfigError(
+            "--trust is set, but the policy is annotation, which asks no key. Say --policy "
+            "attestation (or both); or leave the keys out."
+        )
 
 
 def _values(
@@ -285,9 +305,54 @@ def read_channel(name: str) -> str:
 
 
 def _policy(value: Any) -> str:
-    if value not in {"annotation", "none"}:
-        raise ValueError("it must be annotation or none")
+    if value not in POLICIES:
+        raise ValueError(f"it must be {', '.join(POLICIES[:-1])} or {POLICIES[-1]}")
     return str(value)
+
+
+def _status_value(value: Any) -> str:
+    if _text(value) == REJECTED:
+        raise ValueError("that is the mark of what is not let in")
+    return str(value)
+
+
+def _trust(value: Any) -> tuple[KeyFile, ...]:
+    items = value.split(",") if isinstance(value, str) else value
+    if not isinstance(items, list | tuple):
+        raise TypeError("it must be a list of files")
+    return tuple(_key_file(item) for item in items)
+
+
+def _key_file(item: Any) -> KeyFile:
+    """A file's name, or a table of it and what limits its key."""
+    if isinstance(item, str | Path):
+        return KeyFile(path=_path(str(item).strip()))
+    if not isinstance(item, dict):
+        raise TypeError("it must be a list of files, or of tables with a key")
+    known = {"key", "not-before", "not-after", "verifier"}
+    if "key" not in item or item.keys() - known:
+        raise ValueError(f"a table of trusted keys has {', '.join(sorted(known))}, of these key")
+    verifier = item.get("verifier")
+    found = KeyFile(
+        path=_path(item["key"]),
+        not_before=_moment(item.get("not-before"), time.min),
+        not_after=_moment(item.get("not-after"), time.max),
+        verifier=None if verifier is None else _text(verifier),
+    )
+    if found.not_before and found.not_after and found.not_after < found.not_before:
+        raise ValueError(f"{found.path} is trusted until a time before it is")
+    return found
+
+
+def _moment(value: Any, within: time) -> datetime | None:
+    """A time with its offset; of a date (in UTC), the moment ``within`` it."""
+    if isinstance(value, str):
+        value = datetime.fromisoformat(value) if len(value) > 10 else date.fromisoformat(value)
+    if isinstance(value, date) and not isinstance(value, datetime):
+        return datetime.combine(value, within, UTC)
+    if value is not None and (not isinstance(value, datetime) or value.tzinfo is None):
+        raise ValueError("a key's time must be a date, or a time with its offset")
+    return value
 
 
 def _log_format(value: Any) -> str:
@@ -310,7 +375,9 @@ _READERS: Mapping[str, Callable[[Any], Any]] = {
     "policy": _policy,
     "all": _flag,
     "status_key": _text,
-    "status_value": _text,
+    "status_value": _status_value,
+    "trust": _trust,
+    "audit": _path,
     "max_drop": _share,
     "allow_drop": _flag,
     "allow_changed": _texts,

@@ -30,6 +30,8 @@ from indexer.registry.content import (
     RawManifest,
     parse_manifest,
 )
+from indexer.trust.admission import admit
+from indexer.trust.judging import Verdicts
 
 _MAX_LEVELS = 3
 
@@ -39,13 +41,15 @@ class Outcome:
     """What a tag led to.
 
     Without a ``digest`` it is nothing to remember: content that was gone or broken on the
-    way may be there next time. ``same`` says that the tag leads to what is known already.
+    way may be there next time. ``same`` says that the tag leads to what is known already;
+    ``raw`` is the manifest where it was understood.
     """
 
     digest: Digest | None
     status: Status
     reading: Reading = field(default_factory=Reading)
     same: bool = False
+    raw: RawManifest | None = None
 
 
 class Fetcher:
@@ -61,46 +65,61 @@ class Fetcher:
         """A repository's name in the registry."""
         return self._registry.address.repository(self._channel, subdir, repository)
 
-    def fetch(self, place: Place, known: Collection[Digest]) -> Outcome:
+    def fetch(
+        self, place: Place, known: Collection[Digest], verdicts: Verdicts | None = None
+    ) -> Outcome:
         """Read one tag, unless it leads to a manifest that is ``known``.
 
-        Raises RegistryError where the registry doesn't answer.
+        ``verdicts`` are those of its repository, where the policy asks for them. Raises
+        RegistryError where the registry doesn't answer.
         """
         repository = self.full_name(place.subdir, place.repository)
         try:
             raw = self._ask_manifest(repository, place.tag)
         except _LostError as error:
-            return _rejected(None, error)
+            return _unsound(None, error)
         digest = raw.digest
         if digest in known:
             return Outcome(digest, "indexed", same=True)
         files: list[str] = []
         try:
-            return self._understand(place, repository, raw, files)
+            outcome = self._understand(place, repository, raw, verdicts, files)
+            return replace(outcome, raw=raw)
         except _LostError as error:
-            return _rejected(None, error, files)
+            return _unsound(None, error, files)
         except ContentError as error:
-            return _rejected(digest, error, files)
+            return _unsound(digest, error, files)
         except RegistryError:
             raise
         except Exception as error:  # noqa: BLE001  one artifact must not stop a channel
             text = f"a fault of cf-index, please report it: {type(error).__name__}: {error}"
-            return _rejected(digest, ContentError(text[:500]), files)
+            return _unsound(digest, ContentError(text[:500]), files)
 
     def _understand(
-        self, place: Place, repository: str, raw: RawManifest, files: list[str]
+        self,
+        place: Place,
+        repository: str,
+        raw: RawManifest,
+        verdicts: Verdicts | None,
+        files: list[str],
     ) -> Outcome:
         """Read what a tag leads to; ``files`` gets the archives' names once they are known."""
         manifests = [m for m in self._leaves(repository, raw) if archive_layers(m)]
         if not manifests:
             raise ContentError("no layer is a conda archive")
-        admitted = [m for m in manifests if self._policy.admits(m.annotations)]
+        admissions = [admit(m, self._policy, verdicts) for m in manifests]
+        told = Reading(
+            faults=tuple(fault for a in admissions for fault in a.faults),
+            notes=tuple(note for a in admissions for note in a.notes),
+        )
+        admitted = [a.manifest for a in admissions if a.status == "admitted"]
         if not admitted:
-            return Outcome(raw.digest, "waiting")
+            is_rejected = any(a.status == "rejected" for a in admissions)
+            return Outcome(raw.digest, "rejected" if is_rejected else "waiting", told)
         files += [title for m in admitted for layer in archive_layers(m) if (title := layer.title)]
-        reading = merge_readings([self._read(place, repository, m) for m in admitted])
+        reading = merge_readings([told, *(self._read(place, repository, m) for m in admitted)])
         reading = self._flag_future(reading)
-        return Outcome(raw.digest, "indexed" if reading.records else "rejected", reading)
+        return Outcome(raw.digest, "indexed" if reading.records else "unsound", reading)
 
     def _flag_future(self, reading: Reading) -> Reading:
         """CEP 47: a build time that lies in the future is told of."""
@@ -167,7 +186,7 @@ class _LostError(ContentError):
     """Content that is named, but gone or broken on the way."""
 
 
-def _rejected(digest: Digest | None, error: ContentError, files: Sequence[str] = ()) -> Outcome:
+def _unsound(digest: Digest | None, error: ContentError, files: Sequence[str] = ()) -> Outcome:
     reason = str(error) if digest is not None else f"listed, but can't be read: {error}"
     faults = tuple(Fault(reason, file_name) for file_name in dict.fromkeys(files))
-    return Outcome(digest, "rejected", Reading(faults=faults or (Fault(reason),)))
+    return Outcome(digest, "unsound", Reading(faults=faults or (Fault(reason),)))

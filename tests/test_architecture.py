@@ -20,14 +20,16 @@ ALLOWED: dict[str, set[str]] = {
     "files": {"errors"},
     "registry": {"errors", "files"},
     "channel": {"errors", "registry.address", "registry.content"},
-    "config": {"errors", "channel", "registry.address"},
+    # Keys and verdicts, and what they say of what a manifest offers.
+    "trust": {"errors", "channel", "registry"},
+    "config": {"errors", "channel", "registry.address", "trust.keys"},
     "render": {"errors", "channel"},
     "published": {"errors", "registry", "render"},
     "check": {"errors", "files", "parallel", "progress", "channel", "render", "published"},
     # One tag, asked for and understood: for the main job and for those who copy.
-    "fetching": {"errors", "channel", "registry"},
+    "fetching": {"errors", "channel", "registry", "trust"},
     "cli": {
-        "errors", "progress", "config", "channel", "registry", "published", "check",
+        "errors", "progress", "config", "channel", "registry", "published", "check", "trust",
         "rebuild.pipeline", "rebuild.report", "transfer",
     },
     "__main__": {"cli"},
@@ -35,7 +37,7 @@ ALLOWED: dict[str, set[str]] = {
     "api": {"errors", "progress", "config", "channel", "registry", "transfer"},
     "transfer": {
         "errors", "files", "parallel", "progress", "config", "channel", "registry", "render",
-        "published", "fetching",
+        "published", "fetching", "trust",
     },
     # The stages of the main job. What each may know of the rooms outside, and of its neighbours.
     "rebuild.__init__": set(),
@@ -92,6 +94,9 @@ ONLY_IN: dict[str, set[str]] = {
     "sqlite3": {"rebuild.state", "rebuild.state_file", "rebuild.spool", "rebuild.pipeline"},
     "rattler": {"channel", "render"},
     "tomllib": {"config"},
+    "securesystemslib": {"trust"},
+    "cryptography": {"trust"},
+    "packageurl": {"trust"},
 }
 
 # What would make a pure module impure.

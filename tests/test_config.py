@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from datetime import UTC, datetime, timedelta
 from fractions import Fraction
 from pathlib import Path
 from typing import Any
@@ -12,6 +13,7 @@ from indexer.channel.policy import DEFAULT_POLICY, Policy
 from indexer.config import Config, load_config
 from indexer.errors import ConfigError
 from indexer.registry.address import RegistryAddress
+from indexer.trust.keys import KeyFile
 
 NEEDED = {"registry": "ocidir://registry", "channel": "forge", "output": "site"}
 # Each setting as the file and the environment spell it, and what comes of both.
@@ -29,6 +31,7 @@ SETTINGS: dict[str, tuple[Any, str, str, Any]] = {
     "all": (True, "true", "policy", Policy("none")),
     "status-key": ("org.acme", "org.acme", "policy", Policy(key="org.acme")),
     "status-value": ("green", "green", "policy", Policy(value="green")),
+    "audit": ("log.jsonl", "log.jsonl", "audit", Path("log.jsonl")),
     "max-drop": ("2.5%", "2.5 %", "max_drop", 0.025),
     "allow-changed": (["a-*"], "a-*", "allow_changed", ("a-*",)),
     "recheck": ("1/96", "1/96", "recheck", Fraction(1, 96)),
@@ -106,6 +109,85 @@ def test_every_setting_may_be_a_flag(setting: str) -> None:
     given = tuple(value) if isinstance(value, list) else value
     config = load({setting.replace("-", "_"): given})
     assert getattr(config, field) == expected(setting)
+
+
+DAY = datetime(2026, 12, 31, tzinfo=UTC)
+TRUSTED: list[tuple[str, tuple[KeyFile, ...]]] = [
+    ('["a.pub", "b.pub"]', (KeyFile(path=Path("a.pub")), KeyFile(path=Path("b.pub")))),
+    ('"a.pub"', (KeyFile(path=Path("a.pub")),)),
+    (
+        '[{key = "a.pub", not-before = 2026-12-31, not-after = 2026-12-31, verifier = "urn:x"}]',
+        (
+            KeyFile(
+                path=Path("a.pub"),
+                not_before=DAY,
+                not_after=DAY + timedelta(days=1) - timedelta(microseconds=1),
+                verifier="urn:x",
+            ),
+        ),
+    ),
+    (
+        '[{key = "a.pub", not-before = 2026-12-31T01:00:00+01:00}]',
+        (KeyFile(path=Path("a.pub"), not_before=DAY),),
+    ),
+    (
+        '[{key = "a.pub", not-before = "2026-12-31"}]',
+        (KeyFile(path=Path("a.pub"), not_before=DAY),),
+    ),
+]
+
+
+@pytest.mark.parametrize(("text", "expected"), TRUSTED)
+def test_trusted_keys_may_have_times_in_the_file(
+    text: str, expected: tuple[KeyFile, ...], tmp_path: Path
+) -> None:
+    file = tmp_path / "cf-index.toml"
+    file.write_text(f'policy = "attestation"\ntrust = {text}\n')
+    assert load(file=file).trust == expected
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        "7",
+        '[["a.pub"]]',
+        "[{not-before = 2026-12-31}]",
+        '[{key = "a.pub", until = 2026-12-31}]',
+        '[{key = "a.pub", not-before = 2026-12-31T01:00:00}]',
+        '[{key = "a.pub", not-before = "soon"}]',
+        '[{key = "a.pub", not-before = 2027-01-01, not-after = 2026-12-31}]',
+    ],
+)
+def test_keys_that_cant_be_trusted_so_are_refused(text: str, tmp_path: Path) -> None:
+    file = tmp_path / "cf-index.toml"
+    file.write_text(f'policy = "attestation"\ntrust = {text}\n')
+    with pytest.raises(ConfigError, match="trust in"):
+        load(file=file)
+
+
+def test_trusted_keys_may_be_flags_and_stand_in_the_environment() -> None:
+    files = (KeyFile(path=Path("a.pub")), KeyFile(path=Path("b.pub")))
+    assert load({"trust": (Path("a.pub"), Path("b.pub")), "policy": "both"}).trust == files
+    environ = {"CF_INDEX_TRUST": "a.pub, b.pub", "CF_INDEX_POLICY": "both"}
+    assert load(environ=environ).trust == files
+
+
+@pytest.mark.parametrize("policy", ["attestation", "both"])
+def test_a_policy_that_asks_for_verdicts_needs_a_key(policy: str) -> None:
+    with pytest.raises(ConfigError, match="no key is trusted: say --trust"):
+        load({"policy": policy})
+
+
+def test_keys_that_nobody_would_ask_are_refused() -> None:
+    # Whoever configures one believes that it protects the channel.
+    with pytest.raises(ConfigError, match="the policy is annotation, which asks no key"):
+        load({"trust": ("a.pub",)})
+    assert load({"trust": ("a.pub",), "all": True}).policy.name == "none"
+
+
+def test_the_mark_of_what_is_rejected_cant_be_that_of_what_is_validated() -> None:
+    with pytest.raises(ConfigError, match="the mark of what is not let in"):
+        load({"status_value": "rejected"})
 
 
 @pytest.mark.parametrize(("flag", "name", "value"), [
@@ -213,7 +295,7 @@ BAD: list[tuple[str, Any]] = [
     *(("retry_for", value) for value in ("-1", "nan", "inf", "3601", "x")),
     *(("base_url", value) for value in ("x", "ftp://x", "javascript:x", 'https://x/"')),
     *(("site_url", value) for value in ("auto", "x", "javascript:x", "https://x/<b>")),
-    *(("policy", value) for value in ("all", "attestation", "None")),
+    *(("policy", value) for value in ("all", "attested", "None")),
     *(("all", value) for value in ("2", "maybe")),
 ]
 

@@ -7,8 +7,8 @@ the tag, the layer's title and index.json must say the same, or the artifact is 
 from __future__ import annotations
 
 import re
-from collections.abc import Sequence
-from dataclasses import dataclass
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
 from typing import Literal
 
 from indexer.channel import codec
@@ -27,8 +27,9 @@ MD5_ANNOTATION = "org.conda.md5"
 _MD5 = re.compile(r"[0-9a-f]{32}")
 
 
-# Indexed: it has records. Waiting: nobody has validated it. Rejected: validated, but unsound.
-Status = Literal["indexed", "waiting", "rejected"]
+# Indexed: it has records. Waiting: nobody has said anything of it. Rejected: the validator says no.
+# Unsound: it is let in, but can't be indexed.
+Status = Literal["indexed", "waiting", "rejected", "unsound"]
 
 
 @dataclass(frozen=True, slots=True)
@@ -89,11 +90,15 @@ class Fault:
 
 @dataclass(frozen=True, slots=True)
 class Reading:
-    """What one manifest means: its records, what is left out of it, and what was odd."""
+    """What one manifest means: its records, what is left out of it, and what was odd.
+
+    ``index_json`` has, by file name, the digest (hex) of the index.json that a record was made of.
+    """
 
     records: tuple[Record, ...] = ()
     faults: tuple[Fault, ...] = ()
     notes: tuple[str, ...] = ()
+    index_json: Mapping[str, str] = field(default_factory=dict)
 
 
 def archive_layers(manifest: ImageManifest) -> list[Descriptor]:
@@ -126,7 +131,8 @@ def read_artifact(place: Place, manifest: ImageManifest, index: IndexJson) -> Re
         known = records.setdefault(file_name, record)
         if known.sha256 != record.sha256:
             raise ContentError(f"two different archives called {file_name}")
-    return Reading(tuple(records.values()), tuple(faults), tuple(notes))
+    made_of = dict.fromkeys(records, index_json_layer(manifest).digest.hex)
+    return Reading(tuple(records.values()), tuple(faults), tuple(notes), made_of)
 
 
 def merge_readings(readings: Sequence[Reading]) -> Reading:
@@ -137,7 +143,8 @@ def merge_readings(readings: Sequence[Reading]) -> Reading:
             raise ContentError(f"an image index with two different {record.file_name}")
     faults = tuple(fault for reading in readings for fault in reading.faults)
     notes = tuple(note for reading in readings for note in reading.notes)
-    return Reading(tuple(records.values()), faults, notes)
+    made_of = {name: item for reading in readings for name, item in reading.index_json.items()}
+    return Reading(tuple(records.values()), faults, notes, made_of)
 
 
 def _is_index_json(layer: Descriptor) -> bool:

@@ -221,7 +221,7 @@ def _table(report: Report) -> Table:
             part.tags,
             part.read + part.looked_again,
             part.waiting,
-            part.rejected,
+            part.unsound,
             count.added,
             count.removed,
             count.changed,

@@ -14,12 +14,17 @@ from typing import Any, TypeVar
 import click
 
 from indexer.cli.display import Terminal, show_outcome
-from indexer.config import ChannelConfig, load_channel_config
+from indexer.config import ChannelConfig, check_trust, load_channel_config
 from indexer.errors import LoginError
+from indexer.published import open_published
 from indexer.registry import Registry, Transport, open_registry
 from indexer.registry.auth import HOW_TO_LOG_IN
+from indexer.transfer.audit import AuditLog, whoever_runs_this
 from indexer.transfer.job import Job
 from indexer.transfer.outcome import Outcome
+from indexer.transfer.standing import Inspector, read_rejections
+from indexer.trust.judging import Held
+from indexer.trust.keys import load_keyring
 
 F = TypeVar("F", bound=Callable[..., Any])
 
@@ -48,6 +53,32 @@ retry_for = click.option(
     type=float,
     metavar="SECONDS",
     help="How long a failing request is tried.  [default: 60]",
+)
+policy = click.option(
+    "--policy",
+    metavar="POLICY",
+    help="Who says what is validated: annotation, attestation, both or none.  "
+    "[default: annotation]",
+)
+trust = click.option(
+    "--trust",
+    "trust",
+    multiple=True,
+    type=click.Path(path_type=Path),
+    metavar="FILE",
+    help="A public key whose verdicts count; repeatable.",
+)
+previous = click.option(
+    "--previous",
+    metavar="DIR|URL",
+    help="The site as published last, which remembers rejections and waiting times.  "
+    "[default: the output]",
+)
+audit = click.option(
+    "--audit",
+    type=click.Path(path_type=Path),
+    metavar="FILE",
+    help="Append what is done to this log.  [default: .cf-index/audit.jsonl]",
 )
 
 
@@ -104,6 +135,35 @@ class Session:
             progress=self.bars,
             abort=self.transport.close,
         )
+
+
+def open_audit(config: ChannelConfig) -> AuditLog:
+    """The audit log. Raises ConfigError where it can't be written."""
+    log = AuditLog(config.audit, whoever_runs_this(os.environ))
+    log.check()
+    return log
+
+
+def inspector(config: ChannelConfig, session: Session, registry: Registry) -> Inspector:
+    """Who says how builds in a registry stand, by the configured policy and the keys trusted.
+
+    With the rejections that the published site remembers, where one is configured. Raises
+    ConfigError, RegistryError, GuardError.
+    """
+    check_trust(config)
+    site = config.previous or (str(config.output) if config.output is not None else None)
+    rejections: list[Held] = []
+    if site is not None:
+        with open_published(site, session.transport) as published:
+            rejections = read_rejections(published)
+    return Inspector(
+        registry=registry,
+        channel=config.channel,
+        policy=config.policy,
+        keyring=load_keyring(config.trust),
+        now=datetime.now(UTC),
+        rejections=rejections,
+    )
 
 
 @contextlib.contextmanager

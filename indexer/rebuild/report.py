@@ -31,6 +31,7 @@ class SubdirReport:
     indexed: int = 0
     waiting: int = 0
     rejected: int = 0
+    unsound: int = 0
     count: Count = field(default_factory=Count)
 
 

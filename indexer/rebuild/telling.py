@@ -36,6 +36,7 @@ def tell(
             indexed=statuses.get("indexed", 0),
             waiting=statuses.get("waiting", 0),
             rejected=statuses.get("rejected", 0),
+            unsound=statuses.get("unsound", 0),
             count=plan.count,
         )
         report.passed_over += tally.passed_over

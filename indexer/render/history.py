@@ -21,6 +21,8 @@ FOLDER = "history"
 SNAPSHOT = f"{FOLDER}/snapshot.json"
 CHANGES = f"{FOLDER}/changes.json"
 COUNTS = f"{FOLDER}/counts.json"
+REJECTIONS = f"{FOLDER}/rejections.json"
+UNSETTLED = f"{FOLDER}/unsettled.json"
 FORMAT = 1
 
 # Clients may hold yesterday's shard index; a missing shard is a hard error in rattler and conda.

@@ -5,33 +5,47 @@ from __future__ import annotations
 import pytest
 
 from demo.layers import VALIDATED
-from indexer.channel.policy import DEFAULT_POLICY, Policy
+from indexer.channel.policy import DEFAULT_POLICY, POLICIES, Policy
 
 KEY = "org.conda-forge.status"
 
 
 def test_the_mark_that_the_demonstration_sets_is_the_one_that_is_looked_for() -> None:
-    assert DEFAULT_POLICY.admits(VALIDATED)
+    assert DEFAULT_POLICY.standing(VALIDATED) == "validated"
 
 
 @pytest.mark.parametrize(
     "annotations",
-    [{}, {KEY: "rejected"}, {KEY: "Validated"}, {KEY: "validated "}, {"status": "validated"}],
+    [{}, {KEY: "Validated"}, {KEY: "validated "}, {"status": "validated"}],
 )
-def test_anything_but_the_very_mark_stays_out(annotations: dict[str, str]) -> None:
-    assert not DEFAULT_POLICY.admits(annotations)
+def test_anything_but_the_very_mark_is_none(annotations: dict[str, str]) -> None:
+    assert DEFAULT_POLICY.standing(annotations) == "unmarked"
+
+
+def test_a_mark_may_also_say_no() -> None:
+    assert DEFAULT_POLICY.standing({KEY: "rejected"}) == "rejected"
 
 
 def test_another_key_and_value_can_be_the_mark() -> None:
     policy = Policy(key="org.acme.gate", value="green")
-    assert policy.admits({"org.acme.gate": "green"})
-    assert not policy.admits(VALIDATED)
+    assert policy.standing({"org.acme.gate": "green"}) == "validated"
+    assert policy.standing(VALIDATED) == "unmarked"
 
 
-def test_policy_none_lets_in_what_nobody_marked() -> None:
-    assert Policy("none").admits({})
+@pytest.mark.parametrize(
+    ("name", "annotation", "verdict"),
+    [
+        ("annotation", True, False),
+        ("attestation", False, True),
+        ("both", True, True),
+        ("none", False, False),
+    ],
+)
+def test_each_policy_asks_for_its_own(name: str, annotation: bool, verdict: bool) -> None:  # noqa: FBT001
+    policy = next(Policy(known) for known in POLICIES if known == name)
+    assert (policy.asks_annotation, policy.asks_verdict) == (annotation, verdict)
 
 
 def test_the_report_tells_the_policies_apart() -> None:
-    texts = {str(Policy("none")), str(DEFAULT_POLICY), str(Policy(value="x"))}
-    assert len(texts) == 3
+    texts = {str(Policy(name)) for name in POLICIES} | {str(Policy(value="x"))}
+    assert len(texts) == len(POLICIES) + 1

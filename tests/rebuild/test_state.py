@@ -104,7 +104,7 @@ KEEPING: dict[str, Callable[[State], None]] = {
     "another look": lambda state: look(state, place("1.0-0"), 500),
     "another name": lambda state: put(state, place("1.0-0", "beta"), record("beta")),
     "an unvalidated build": lambda state: put(state, place("2.0-0"), status="waiting"),
-    "a rejected build": lambda state: put(state, place("2.0-0"), status="rejected"),
+    "a rejected build": lambda state: put(state, place("2.0-0"), status="unsound"),
     "another subdir": lambda state: put(state, place("1.0-0", subdir="linux-64"), record()),
     "an unknown tag gone": lambda state: state.forget(place("9.0-0"), 500),
 }
@@ -169,7 +169,7 @@ def test_the_share_is_rounded_up_so_that_few_artifacts_have_their_turn_too(
 
 def test_only_what_is_in_the_index_has_its_turn(state: State) -> None:
     put(state, place("1.0-0"), status="waiting")
-    put(state, place("2.0-0"), status="rejected")
+    put(state, place("2.0-0"), status="unsound")
     put(state, place("3.0-0", subdir="linux-64"), record())
     assert state.due(SUBDIR, Fraction(1)) == {}
 

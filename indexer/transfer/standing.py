@@ -1,0 +1,119 @@
+"""How what lies in a registry stands: its verdicts, and what a policy makes of each tag.
+
+The same reading as the main job's, without its state: for commands that look at single builds.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
+from datetime import datetime
+
+from indexer.channel import codec
+from indexer.channel.artifact import Place
+from indexer.channel.policy import Policy
+from indexer.errors import ConfigError, ContentError, GuardError
+from indexer.fetching import Fetcher, Outcome
+from indexer.published import Published, read_bytes
+from indexer.registry import Registry
+from indexer.registry.address import is_tag
+from indexer.registry.content import Digest
+from indexer.render.history import REJECTIONS
+from indexer.trust.judging import Held, Verdicts
+from indexer.trust.keys import Keyring
+from indexer.trust.reading import read_verdict
+from indexer.trust.rejections import decode_rejections
+from indexer.trust.storage import VerdictTag, parse_tag
+
+_MAX_REJECTIONS = 256 * 1024 * 1024
+
+
+@dataclass(frozen=True, slots=True)
+class Void:
+    """A verdict that counts for nothing, and why."""
+
+    tag: str
+    reason: str
+
+
+@dataclass(frozen=True, slots=True)
+class Shelf:
+    """One repository: the tags that may be packages, and the verdicts beside them.
+
+    ``full_name`` is its name in the registry. ``held`` are the verdicts that count, remembered
+    rejections among them.
+    """
+
+    subdir: str
+    repository: str
+    full_name: str
+    tags: tuple[str, ...] = ()
+    held: tuple[Held, ...] = ()
+    void: tuple[Void, ...] = ()
+
+    def verdict_tags(self, archives: Iterable[Digest]) -> list[VerdictTag]:
+        """Where the verdicts on these archives are, as far as they count."""
+        wanted = set(archives)
+        found = (parse_tag(item.tag) for item in self.held)
+        return [tag for tag in found if tag is not None and tag.archive in wanted]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Inspector:
+    """Looks at repositories and tags of a channel by a policy and the keys that are trusted.
+
+    ``rejections`` are those that a published site remembers.
+    """
+
+    registry: Registry
+    channel: str
+    policy: Policy
+    keyring: Keyring
+    now: datetime
+    rejections: Sequence[Held] = ()
+
+    def full_name(self, subdir: str, repository: str) -> str:
+        """A repository's name in the registry."""
+        return self.registry.address.repository(self.channel, subdir, repository)
+
+    def shelf(self, subdir: str, repository: str) -> Shelf:
+        """A repository's tags, and its verdicts where there are keys to check them with.
+
+        Raises NotFoundError where it isn't there, RegistryError where it can't be read.
+        """
+        full_name = self.full_name(subdir, repository)
+        tags = sorted(self.registry.tags(full_name))
+        held = [
+            item
+            for item in self.rejections
+            if item.verdict.subdir == subdir
+            and codec.repository_name(item.verdict.name) == repository
+        ]
+        void = []
+        for tag in filter(None, map(parse_tag, tags if self.keyring.keys else ())):
+            try:
+                held.append(
+                    read_verdict(self.registry, full_name, subdir, repository, tag, self.keyring)
+                )
+            except ContentError as error:
+                void.append(Void(str(tag), str(error)))
+        packages = tuple(tag for tag in tags if codec.is_package_tag(tag) and is_tag(tag))
+        return Shelf(subdir, repository, full_name, packages, tuple(held), tuple(void))
+
+    def look(self, shelf: Shelf, tag: str) -> Outcome:
+        """What a tag leads to, and what the indexer would make of it."""
+        fetcher = Fetcher(self.registry, self.channel, self.policy, int(self.now.timestamp()))
+        place = Place(shelf.subdir, shelf.repository, tag)
+        return fetcher.fetch(place, (), Verdicts(shelf.held, self.now))
+
+
+def read_rejections(site: Published) -> list[Held]:
+    """The rejections that a published site remembers; none where it has no such file.
+
+    Raises GuardError where they can't be read: what was rejected would be let in.
+    """
+    try:
+        data = read_bytes(site, REJECTIONS, _MAX_REJECTIONS)
+        return decode_rejections(data) if data is not None else []
+    except (ContentError, ConfigError) as error:
+        raise GuardError(f"{site.location}: what was rejected can't be read: {error}") from error

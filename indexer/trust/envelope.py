@@ -1,0 +1,108 @@
+"""Signed statements: DSSE envelopes (https://github.com/secure-systems-lab/dsse) with Ed25519."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Any
+
+import orjson
+from securesystemslib.dsse import Envelope
+from securesystemslib.exceptions import FormatError, UnverifiedSignatureError
+from securesystemslib.signer import CryptoSigner
+
+from indexer.errors import ContentError, printable
+from indexer.trust.keys import Keyring, TrustedKey, short_id
+from indexer.trust.verdict import Verdict, decode_statement, encode_statement
+
+PAYLOAD_TYPE = "application/vnd.in-toto+json"
+# One of a verdict has less than 2 kB.
+MAX_ENVELOPE = 64 * 1024
+_MAX_SIGNATURES = 8
+
+
+@dataclass(frozen=True, slots=True)
+class Signed:
+    """A verdict and the id of the key that it was found to be signed with."""
+
+    verdict: Verdict
+    key_id: str
+
+
+def sign(verdict: Verdict, signer: CryptoSigner) -> bytes:
+    """The envelope's bytes."""
+    envelope = Envelope(encode_statement(verdict), PAYLOAD_TYPE, {})
+    envelope.sign(signer)
+    return orjson.dumps(envelope.to_dict())
+
+
+def open_envelope(data: bytes, keyring: Keyring) -> Signed:
+    """A verdict by one of these keys. Raises ContentError for all else, with the reason.
+
+    A key's id in an envelope is a hint of whoever wrote it: every key is tried.
+    """
+    envelope = _parse(data)
+    signers = _signers(envelope, keyring)
+    # Only now: what nobody signed isn't worth being understood.
+    verdict = decode_statement(envelope.payload)
+    refusals = []
+    for key in signers:
+        refusal = _refusal(verdict, key)
+        if refusal is None:
+            return Signed(verdict, str(key.key.keyid))
+        refusals.append(refusal)
+    raise ContentError(refusals[0])
+
+
+def _parse(data: bytes) -> Envelope:
+    if len(data) > MAX_ENVELOPE:
+        raise ContentError(f"its envelope has {len(data)} bytes (at most {MAX_ENVELOPE})")
+    try:
+        document: Any = orjson.loads(data)
+        if len(document["signatures"]) > _MAX_SIGNATURES:
+            raise ContentError(f"its envelope has more than {_MAX_SIGNATURES} signatures")
+        envelope = Envelope.from_dict(document)
+    except (KeyError, TypeError, ValueError, AttributeError, FormatError) as error:
+        raise ContentError("it is no DSSE envelope") from error
+    if envelope.payload_type != PAYLOAD_TYPE:
+        kind = printable(str(envelope.payload_type), 100)
+        raise ContentError(f"its payload has type {kind!r}, not {PAYLOAD_TYPE!r}")
+    return envelope
+
+
+def _signers(envelope: Envelope, keyring: Keyring) -> list[TrustedKey]:
+    """The trusted keys that signed it, one at least. Raises ContentError."""
+    signed = envelope.pae()
+    found = []
+    for key in keyring.keys:
+        for signature in envelope.signatures.values():
+            try:
+                key.key.verify_signature(signature, signed)
+            except UnverifiedSignatureError:
+                continue
+            found.append(key)
+            break
+    if not found:
+        named = [str(key_id) for key_id in envelope.signatures]
+        known = {str(key.key.keyid) for key in keyring.keys} & set(named)
+        if known:
+            raise ContentError(f"its signature isn't that of the key {short_id(min(known))}")
+        who = printable(short_id(named[0]), 80) if named else "nobody"
+        raise ContentError(f"it is signed by {who}, no trusted key")
+    return found
+
+
+def _refusal(verdict: Verdict, key: TrustedKey) -> str | None:
+    """Why a key's word doesn't count here; None where it does.
+
+    Its times are for letting something in: a no counts whatever its date.
+    """
+    file = key.file
+    if file.verifier is not None and verdict.verifier != file.verifier:
+        return f"its verifier is {printable(verdict.verifier, 200)}, not that of the key {key.name}"
+    if not verdict.passed:
+        return None
+    if file.not_before is not None and verdict.time < file.not_before:
+        return f"it is dated {verdict.time}, before the key {key.name} counts"
+    if file.not_after is not None and verdict.time > file.not_after:
+        return f"it is dated {verdict.time}, when the key {key.name} counted no more"
+    return None

@@ -1,0 +1,132 @@
+"""What the verdicts of a repository say of what lies in it. Pure: values in, values out."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from dataclasses import dataclass
+from datetime import datetime
+
+from indexer.channel import codec
+from indexer.errors import ContentError, printable
+from indexer.registry.content import Digest
+from indexer.trust.keys import short_id
+from indexer.trust.storage import VerdictTag
+from indexer.trust.verdict import Verdict
+
+
+@dataclass(frozen=True, slots=True)
+class Held:
+    """A verdict that counts, and the id of its key; ``tag`` is empty for one that is remembered.
+
+    Remembered are those of a "no" whose verdict may be gone from the registry.
+    """
+
+    verdict: Verdict
+    key_id: str
+    tag: str = ""
+
+    @property
+    def when_and_who(self) -> str:
+        """Its date and key, for people."""
+        return f"{self.verdict.time:%Y-%m-%d %H:%M:%S} UTC by the key {short_id(self.key_id)}"
+
+
+@dataclass(frozen=True, slots=True)
+class Claim:
+    """An archive that a manifest offers, and the index.json beside it."""
+
+    file_name: str
+    archive: Digest
+    index_json: Digest | None
+
+
+@dataclass(frozen=True, slots=True)
+class Judgement:
+    """What becomes of an archive.
+
+    ``passed``: let in; ``rejected``: the validator's last word is no; neither: it waits.
+    ``reason`` is empty where there is nothing to tell. ``held`` is the verdict that decided.
+    """
+
+    passed: bool = False
+    rejected: bool = False
+    reason: str = ""
+    held: Held | None = None
+
+
+def check_place(verdict: Verdict, tag: VerdictTag, subdir: str, repository: str) -> None:
+    """Raise ContentError where a verdict was found elsewhere than what it speaks of.
+
+    ``repository`` is the last component of the repository's name.
+    """
+    if verdict.archive != tag.archive:
+        raise ContentError(f"it speaks of the archive {verdict.archive}, not of that in its tag")
+    if verdict.subdir != subdir:
+        raise ContentError(f"it speaks of the subdir {verdict.subdir}")
+    if codec.repository_name(verdict.name) != repository:
+        raise ContentError(f"it speaks of the package {printable(verdict.name, 100)}")
+
+
+class Verdicts:
+    """Those of one repository of one subdir. PASSED that is dated after ``now`` is void.
+
+    Without ``now`` there are none.
+    """
+
+    def __init__(self, held: Iterable[Held] = (), now: datetime | None = None) -> None:
+        self._held = tuple(held)
+        self._now = now
+        self._by_file: dict[str, list[Held]] = {}
+        for item in self._held:
+            self._by_file.setdefault(item.verdict.file_name, []).append(item)
+
+    def judge(self, claim: Claim) -> Judgement:
+        """The latest verdict wins; of two of the same time, the one that says no."""
+        known = self._by_file.get(claim.file_name, [])
+        mine = [item for item in known if item.verdict.archive == claim.archive]
+        failed = _latest(item for item in mine if not item.verdict.passed)
+        passed = _latest(
+            item
+            for item in mine
+            if item.verdict.passed
+            and item.verdict.index_json == claim.index_json
+            and self._now is not None
+            and item.verdict.time <= self._now
+        )
+        if failed and (passed is None or passed.verdict.time <= failed.verdict.time):
+            return Judgement(rejected=True, reason=self._no(failed), held=failed)
+        if passed:
+            return Judgement(passed=True, held=passed)
+        return Judgement(reason=self._near(claim, known))
+
+    def _no(self, failed: Held) -> str:
+        said = f": {failed.verdict.reason}" if failed.verdict.reason else ""
+        text = f"rejected {failed.when_and_who}{said}"
+        if not failed.tag and not self._is_there(failed):
+            text += "; the verdict itself is gone from the registry"
+        return text
+
+    def _is_there(self, remembered: Held) -> bool:
+        verdict = remembered.verdict
+        return any(
+            item.tag
+            and (item.verdict.archive, item.verdict.time, item.verdict.passed)
+            == (verdict.archive, verdict.time, verdict.passed)
+            for item in self._held
+        )
+
+    def _near(self, claim: Claim, known: list[Held]) -> str:
+        """Why a verdict that seems to be meant doesn't count; empty where there is none."""
+        last = _latest(item for item in known if item.verdict.passed)
+        if last is None:
+            return ""
+        verdict, what = last.verdict, f"validated {last.when_and_who}"
+        if verdict.archive != claim.archive:
+            return f"{what} with the archive {verdict.archive}; here it is {claim.archive}"
+        if verdict.index_json != claim.index_json:
+            return f"{what} with the index.json {verdict.index_json}; here it is {claim.index_json}"
+        return f"{what}, which lies in the future"
+
+
+def _latest(held: Iterable[Held]) -> Held | None:
+    return max(held, key=lambda item: item.verdict.time, default=None)
