@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 from dataclasses import dataclass
 from enum import Enum, auto
 
@@ -47,13 +47,18 @@ class Open:
     """A repository that was listed in this run and isn't read to the end yet.
 
     ``unread`` counts its tags that are to be read, and the listing itself. It is in doubt where
-    something of it couldn't be read: the next run lists it again.
+    something of it couldn't be read: the next run lists it again. ``packages`` are its tags that
+    may be packages, and ``verdicts`` counts the verdicts that have to be read before those;
+    ``ground`` is what it is judged on.
     """
 
     repository: str
     overdue: bool
     unread: int = 1
     in_doubt: bool = False
+    packages: Collection[str] = ()
+    verdicts: int = 0
+    ground: str = ""
 
 
 class Listings:

@@ -24,16 +24,18 @@ from indexer.parallel import in_order
 from indexer.progress import Progress
 from indexer.published import Folder
 from indexer.rebuild.beginning import Beginning, note_site, scratch_folder
+from indexer.rebuild.decoding import DamagedStateError
 from indexer.rebuild.naming import Names, is_repository_selected, is_selected, read_names_file
 from indexer.rebuild.planning import Blob, Rules, SubdirPlan, plan_subdir
 from indexer.rebuild.previous import Previous
 from indexer.rebuild.publish import Output, open_output, told
-from indexer.rebuild.reading import Reader, Selection, Tally, refuse_if_all_denied
+from indexer.rebuild.reading import Reader, Selection
 from indexer.rebuild.report import Report
 from indexer.rebuild.site import Look, expire, write_channel, write_subdir
 from indexer.rebuild.spool import Spool
-from indexer.rebuild.state import DamagedStateError, State
+from indexer.rebuild.state import State
 from indexer.rebuild.state_file import Identity, borrow_state, open_state
+from indexer.rebuild.tally import Tally, refuse_if_all_denied
 from indexer.rebuild.telling import tell, tell_of_changes
 from indexer.registry import Registry, Transport, open_registry
 from indexer.registry.content import Digest

@@ -7,38 +7,31 @@ from __future__ import annotations
 
 import queue
 from collections import deque
-from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import dataclass, field
+from functools import partial
 
 from indexer.channel import codec
-from indexer.channel.artifact import Fault, Place
+from indexer.channel.artifact import Fault, Place, Status
 from indexer.channel.policy import Policy
-from indexer.errors import DeniedError, NotFoundError, RegistryError, printable
+from indexer.errors import DeniedError, NotFoundError, RegistryError
 from indexer.fetching import Fetcher, Outcome
 from indexer.parallel import in_order
 from indexer.rebuild.changes import Listings, Open, Unchanged
 from indexer.rebuild.state import State
+from indexer.rebuild.tally import Tally, left_out_of, void_verdict
+from indexer.rebuild.trusting import NOTHING, Answer, Judged, Trust
 from indexer.registry.address import is_tag
 from indexer.registry.base import Registry
 from indexer.registry.content import Digest
 from indexer.registry.github import Stamp
+from indexer.trust.storage import VerdictTag
 
 _COMMIT_EVERY = 1000
 # A worker is given so many tags at once, and no more than this part of those that are waiting:
 # handing one over takes as long as understanding it.
 _TOGETHER, _SPLIT = 8, 4
-
-
-@dataclass(frozen=True, slots=True)
-class LeftOut:
-    """An artifact (or one file of it) that is not in the index, and why."""
-
-    subdir: str
-    repository: str
-    tag: str
-    file_name: str
-    reason: str
 
 
 @dataclass(frozen=True, slots=True)
@@ -61,37 +54,22 @@ class Selection:
     stamps: Mapping[str, Stamp] = field(default_factory=dict)
 
 
-@dataclass(slots=True)
-class Tally:
-    """What reading a subdir came to.
-
-    Of the ``repositories``, those ``unchanged`` by a change feed weren't listed. ``untold`` had
-    other tags than were remembered, though by the feed they were unchanged, too.
-    """
-
-    repositories: int = 0
-    unchanged: int = 0
-    untold: int = 0
-    tags: int = 0
-    read: int = 0
-    looked_again: int = 0
-    denied: int = 0
-    passed_over: list[str] = field(default_factory=list)
-    left_out: list[LeftOut] = field(default_factory=list)
-
-
 @dataclass(frozen=True, slots=True)
 class _Task:
+    """A tag to be read: a package's, or that of a ``verdict``."""
+
     place: Place
     is_known: bool
     part_of: Open | None = None
+    judged: Judged = NOTHING
+    verdict: VerdictTag | None = None
 
 
 @dataclass(slots=True)
 class _Fetched:
     """What tags led to, in order, until the first of which the registry said nothing."""
 
-    outcomes: list[Outcome]
+    outcomes: list[Outcome | Answer]
     error: Exception | None = None
 
 
@@ -107,13 +85,18 @@ class Reader:
         policy: Policy,
         jobs: int,
         now: int,
+        trust: Trust | None = None,
         advance: Callable[[], None] = lambda: None,
         abort: Callable[[], None] = lambda: None,
     ) -> None:
-        """``advance`` is told of every repository, ``abort`` is to end all that is under way."""
+        """``trust`` is who knows the verdicts, where the policy asks for them.
+
+        ``advance`` is told of every repository, ``abort`` is to end all that is under way.
+        """
         self._registry = registry
         self._fetcher = Fetcher(registry, channel, policy, now)
         self._state = state
+        self._trust = trust
         self._jobs = jobs
         self._now = now
         self._advance = advance
@@ -151,17 +134,17 @@ class Reader:
         done: queue.SimpleQueue[Callable[[], None]] = queue.SimpleQueue()
 
         def read(batch: list[_Task]) -> None:
-            known = [self._state.digests(task.place) for task in batch]
-            future = pool.submit(self._fetch_each, batch, known)
+            future = pool.submit(self._fetch_each, batch, [self._known(task) for task in batch])
+            take_each = partial(self._take_each, batch, selection, listings, tally)
             future.add_done_callback(
-                lambda f: done.put(lambda: self._take_each(batch, f.result(), listings, tally))
+                lambda f: done.put(lambda: tasks.extend(take_each(f.result())))
             )
 
         def list_tags(repository: str) -> None:
             def take(future: Future[list[str]]) -> None:
                 part = listings.begin(repository)
                 tasks.extend(self._listed(part, future, selection, tally))
-                listings.step(part)
+                self._step(selection.subdir, part, listings)
 
             full_name = self._fetcher.full_name(selection.subdir, repository)
             future = pool.submit(self._registry.tags, full_name)
@@ -172,7 +155,7 @@ class Reader:
                 if not repositories:
                     return False
                 repository = repositories.popleft()
-                unchanged = listings.unchanged(repository)
+                unchanged = self._unchanged(listings, selection.subdir, repository)
                 if unchanged is None:
                     list_tags(repository)
                     return True
@@ -196,10 +179,38 @@ class Reader:
         fetched = _Fetched([])
         try:
             for task, digests in zip(batch, known, strict=True):
-                fetched.outcomes.append(self._fetcher.fetch(task.place, digests))
+                fetched.outcomes.append(self._fetch(task, digests))
         except Exception as error:  # noqa: BLE001  raised by whoever takes what was read before it
             fetched.error = error
         return fetched
+
+    def _fetch(self, task: _Task, known: Collection[Digest]) -> Outcome | Answer:
+        place = task.place
+        if self._trust is not None and task.verdict is not None:
+            full_name = self._fetcher.full_name(place.subdir, place.repository)
+            return self._trust.read(
+                self._registry, full_name, place.subdir, place.repository, task.verdict
+            )
+        return self._fetcher.fetch(place, known, task.judged.verdicts)
+
+    def _known(self, task: _Task) -> Collection[Digest]:
+        """What needn't be read again: what was judged by the same verdicts."""
+        return () if task.verdict else self._state.digests(task.place, task.judged.ground)
+
+    def _unchanged(self, listings: Listings, subdir: str, repository: str) -> Unchanged | None:
+        """What there is of a repository that needs no listing; None where it has to be listed."""
+        if self._trust is not None and self._trust.has_changed(subdir, repository):
+            return None
+        return listings.unchanged(repository)
+
+    def _judge(self, subdir: str, repository: str) -> Judged:
+        return self._trust.judge(subdir, repository) if self._trust is not None else NOTHING
+
+    def _step(self, subdir: str, part: Open | None, listings: Listings) -> None:
+        """One thing less of a repository is to be read."""
+        listings.step(part)
+        if part is not None and not part.unread and self._trust is not None:
+            self._trust.settle(subdir, part.repository, part.ground)
 
     def _keep_busy(
         self, submit_next: Callable[[], bool], done: queue.SimpleQueue[Callable[[], None]]
@@ -224,9 +235,11 @@ class Reader:
         due = selection.due.get(repository, ())
         if unchanged.unsettled or due:
             known = self._state.tags(selection.subdir, repository)
+            judged = self._judge(selection.subdir, repository)
             for tag in sorted(known):
                 if known[tag] != "indexed" or tag in due:
-                    yield _Task(Place(selection.subdir, repository, tag), is_known=True)
+                    place = Place(selection.subdir, repository, tag)
+                    yield _Task(place, is_known=True, judged=judged)
 
     def _listed(
         self, part: Open, future: Future[list[str]], selection: Selection, tally: Tally
@@ -254,37 +267,88 @@ class Reader:
         tally.untold += part.overdue and known.keys() != packages
         for tag in known.keys() - packages:
             self._state.forget(Place(subdir, repository, tag), self._now)
-        due = selection.due.get(repository, ())
-        for tag in sorted(packages):
+        part.packages = packages
+        new = self._trust.compare(subdir, repository, tags) if self._trust is not None else []
+        part.verdicts = len(new)
+        part.unread += len(new)
+        for verdict in new:
+            place = Place(subdir, repository, str(verdict))
+            yield _Task(place, is_known=False, part_of=part, verdict=verdict)
+        if not new:
+            yield from self._due(part, known, selection, tally)
+
+    def _due(
+        self, part: Open, known: Mapping[str, Status], selection: Selection, tally: Tally
+    ) -> Iterator[_Task]:
+        """What has to be read of a repository's packages, by its verdicts."""
+        subdir, repository = selection.subdir, part.repository
+        judged = self._judge(subdir, repository)
+        part.ground = judged.ground
+        due = {*selection.due.get(repository, ()), *judged.doubtful}
+        for tag in sorted(part.packages):
             place, seen = Place(subdir, repository, tag), known.get(tag)
             if not is_tag(tag):
-                tally.left_out.append(_left_out(place, Fault(f"{tag[:200]!r} can't be a tag")))
+                tally.left_out.append(left_out_of(place, Fault(f"{tag[:200]!r} can't be a tag")))
                 part.in_doubt = True
             elif seen != "indexed" or tag in due or selection.named:
                 part.unread += 1
-                yield _Task(place, seen is not None, part)
+                yield _Task(place, seen is not None, part, judged)
 
     def look_again(self, places: Collection[Place], tally: Tally) -> None:
         """Look at single tags again, but for those that this run has looked at already."""
-        tasks = [_Task(p, is_known=True) for p in places if self._state.checked(p) != self._now]
-        known = ((task.place, self._state.digests(task.place)) for task in tasks)
+        tasks = [
+            _Task(place, is_known=True, judged=self._judge(place.subdir, place.repository))
+            for place in places
+            if self._state.checked(place) != self._now
+        ]
+        items = ((task, self._known(task)) for task in tasks)
         outcomes = in_order(
-            lambda item: self._fetcher.fetch(*item), known, jobs=self._jobs, abort=self._abort
+            lambda item: self._fetcher.fetch(item[0].place, item[1], item[0].judged.verdicts),
+            items,
+            jobs=self._jobs,
+            abort=self._abort,
         )
         for task, outcome in zip(tasks, outcomes, strict=True):
-            self._take(task, outcome, tally)
+            self._take_package(task, outcome, tally)
         self._state.commit()
 
     def _take_each(
-        self, batch: Sequence[_Task], fetched: _Fetched, listings: Listings, tally: Tally
-    ) -> None:
+        self,
+        batch: Sequence[_Task],
+        selection: Selection,
+        listings: Listings,
+        tally: Tally,
+        fetched: _Fetched,
+    ) -> Iterator[_Task]:
+        """Remember what a worker read, as far as it came; gives what is to be read after it."""
         for task, outcome in zip(batch, fetched.outcomes, strict=False):
-            self._take(task, outcome, tally)
-            listings.step(task.part_of)
+            yield from self._take(task, outcome, selection, tally)
+            self._step(task.place.subdir, task.part_of, listings)
         if fetched.error is not None:
             raise fetched.error
 
-    def _take(self, task: _Task, outcome: Outcome, tally: Tally) -> None:
+    def _take(
+        self, task: _Task, outcome: Outcome | Answer, selection: Selection, tally: Tally
+    ) -> Iterable[_Task]:
+        """Remember what was read; gives what is to be read after it."""
+        if isinstance(outcome, Outcome):
+            self._take_package(task, outcome, tally)
+            return ()
+        part, place = task.part_of, task.place
+        if self._trust is None or task.verdict is None or part is None:
+            return ()
+        tally.verdicts += 1
+        self._trust.take(place.subdir, place.repository, task.verdict, outcome)
+        if outcome.is_lost:
+            part.in_doubt = True
+            tally.left_out.append(left_out_of(place, void_verdict(outcome.reason)))
+        part.verdicts -= 1
+        if part.verdicts:
+            return ()
+        known = self._state.tags(place.subdir, place.repository)
+        return self._due(part, known, selection, tally)
+
+    def _take_package(self, task: _Task, outcome: Outcome, tally: Tally) -> None:
         tally.read += not task.is_known
         tally.looked_again += task.is_known
         if outcome.same and outcome.digest is not None:
@@ -294,33 +358,20 @@ class Reader:
             self._state.doubt(task.place.subdir, task.place.repository)
             if task.part_of is not None:
                 task.part_of.in_doubt = True
-            tally.left_out += [_left_out(task.place, fault) for fault in outcome.reading.faults]
+            tally.left_out += [left_out_of(task.place, fault) for fault in outcome.reading.faults]
         else:
-            self._state.put(task.place, outcome.digest, outcome.status, outcome.reading, self._now)
+            self._state.put(
+                task.place,
+                outcome.digest,
+                outcome.status,
+                outcome.reading,
+                self._now,
+                task.judged.ground,
+            )
         if (tally.read + tally.looked_again) % _COMMIT_EVERY == 0:
             self._state.commit()
-
-
-def refuse_if_all_denied(tallies: Sequence[Tally], *, named: bool) -> None:
-    """Raise RegistryError where not one repository of a subdir answers: then none is absent.
-
-    With ``named`` packages, where not one of all subdirs' does.
-    """
-    for part in [tallies] if named else [[tally] for tally in tallies]:
-        asked = sum(tally.repositories for tally in part)
-        if asked and sum(tally.denied for tally in part) == asked:
-            reason = next(text for tally in part for text in tally.passed_over)
-            raise RegistryError(
-                f"Not one of {asked} repositories could be read ({reason}). Check the "
-                "registry's address, the channel and the credentials."
-            )
 
 
 def _batch(tasks: deque[_Task], parts: int) -> list[_Task]:
     """What one worker gets of the tasks that wait: a part of them, and at least one."""
     return [tasks.popleft() for _ in range(min(_TOGETHER, -(-len(tasks) // parts)))]
-
-
-def _left_out(place: Place, fault: Fault) -> LeftOut:
-    tag = printable(place.tag, 128)
-    return LeftOut(place.subdir, place.repository, tag, fault.file_name, fault.reason)

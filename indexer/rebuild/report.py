@@ -6,7 +6,7 @@ from dataclasses import asdict, dataclass, field, replace
 from typing import Any
 
 from indexer.channel.plan import Count
-from indexer.rebuild.reading import LeftOut
+from indexer.rebuild.tally import LeftOut
 
 
 @dataclass(frozen=True, slots=True)

@@ -7,10 +7,8 @@ and what it pointed at before is kept for a while, should it come back.
 
 from __future__ import annotations
 
-import contextlib
 import math
 import sqlite3
-import zlib
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from fractions import Fraction
@@ -19,29 +17,25 @@ import orjson
 
 from indexer.channel.artifact import Fault, Place, Reading, Status
 from indexer.channel.record import LAST_SECOND, Record
-from indexer.rebuild.compact import compact, expand
+from indexer.rebuild.compact import record_of, row_of
+from indexer.rebuild.decoding import DamagedStateError, decoding
+from indexer.rebuild.verdicts import RememberedVerdicts
 from indexer.registry.content import Digest
 
 # Seconds for which what nothing needs any more is kept: artifacts without a tag, whole states.
 KEPT_FOR = 30 * 86400
-
-
 _WHOLE = "looked whole at "
-_UNREADABLE = (ArithmeticError, AttributeError, TypeError, ValueError, sqlite3.OperationalError)
-
-
-class DamagedStateError(Exception):
-    """The state can't be relied on. It is a cache: whoever meets this begins without it."""
 
 
 @dataclass(frozen=True, slots=True)
 class Told:
     """A remembered artifact with something to say in the report.
 
-    ``since`` is when it came to be what it is (waiting, say), in seconds since 1970.
+    ``since`` is when it came to be in the index, or not to be, in seconds since 1970.
     """
 
     place: Place
+    status: Status
     since: int
     faults: tuple[Fault, ...]
     notes: tuple[str, ...]
@@ -67,6 +61,12 @@ class State:
 
     def __init__(self, connection: sqlite3.Connection) -> None:
         self._db = connection
+        self.verdicts = RememberedVerdicts(connection)
+        self._seen: Mapping[tuple[str, str, str], int] = {}
+
+    def recall(self, seen: Mapping[tuple[str, str, str], int]) -> None:
+        """When artifacts that aren't indexed were first seen, by where they are, as others know."""
+        self._seen = seen
 
     def commit(self) -> None:
         """Keep what was read so far, whatever happens next."""
@@ -84,7 +84,7 @@ class State:
             (subdir, repository),
         )
         found = {}
-        with _decoding():
+        with decoding():
             for tag, status, *pointed_at in rows:
                 if pointed_at != [status, subdir, repository, tag]:
                     raise DamagedStateError(f"{subdir}/{repository}:{tag} was altered")
@@ -99,17 +99,29 @@ class State:
         ).fetchone()
         return None if row is None else row[0]
 
-    def digests(self, place: Place) -> set[Digest]:
-        """Every manifest that this tag led to and that needn't be read again."""
+    def digests(self, place: Place, ground: str | None = None) -> set[Digest]:
+        """Every manifest that this tag led to; those alone that were judged on this ground."""
         rows = self._db.execute(
-            "SELECT digest FROM artifact WHERE subdir = ? AND repository = ? AND tag = ?",
-            _where(place),
+            "SELECT digest FROM artifact WHERE subdir = ?1 AND repository = ?2 AND tag = ?3"
+            " AND (?4 IS NULL OR ground = ?4)",
+            (*_where(place), ground),
         )
-        with _decoding():
+        with decoding():
             return {Digest(row[0].hex()) for row in rows}
 
-    def put(self, place: Place, digest: Digest, status: Status, reading: Reading, now: int) -> None:
-        """Remember what a tag led to; names whose records it changes become unpublished."""
+    def put(
+        self,
+        place: Place,
+        digest: Digest,
+        status: Status,
+        reading: Reading,
+        now: int,
+        ground: str = "",
+    ) -> None:
+        """Remember what a tag led to; names whose records it changes become unpublished.
+
+        ``ground`` names the verdicts that it was judged by.
+        """
         faults = [(fault.reason, fault.file_name) for fault in reading.faults]
         columns = (
             bytes.fromhex(digest.hex),
@@ -117,10 +129,11 @@ class State:
             status,
             orjson.dumps(faults) if faults else None,
             orjson.dumps(reading.notes) if reading.notes else None,
+            ground,
         )
         if not self.digests(place):
             # The one case of a first run: nothing to compare with, and nothing to take back.
-            artifact = self._add(columns, reading.records)
+            artifact = self._add(columns, reading)
             self._set_tag(place, artifact, status, now)
             self._unpublish(place, {record.name for record in reading.records})
             return
@@ -130,21 +143,24 @@ class State:
             " AND subdir = ? AND repository = ? AND tag = ?)",
             columns[:4],
         )
-        artifact = self._add(columns, reading.records)
+        artifact = self._add(columns, reading)
         self._point(place, artifact, status, before, now)
 
-    def _add(self, columns: Sequence[object], records: Iterable[Record]) -> int:
+    def _add(self, columns: Sequence[object], reading: Reading) -> int:
         """Store an artifact and its records; gives its id."""
         artifact: int
         (artifact,) = self._db.execute(
-            "INSERT INTO artifact (digest, subdir, repository, tag, status, faults, notes)"
-            " VALUES (?, ?, ?, ?, ?, ?, ?) ON CONFLICT DO UPDATE SET status = excluded.status,"
-            " faults = excluded.faults, notes = excluded.notes RETURNING id",
+            "INSERT INTO artifact (digest, subdir, repository, tag, status, faults, notes, ground)"
+            " VALUES (?, ?, ?, ?, ?, ?, ?, ?) ON CONFLICT DO UPDATE SET status = excluded.status,"
+            " faults = excluded.faults, notes = excluded.notes, ground = excluded.ground"
+            " RETURNING id",
             columns,
         ).fetchone()
+        # Nobody asks for it where no verdict was asked.
+        made_of = reading.index_json if columns[-1] else {}
         self._db.executemany(
-            "INSERT INTO record VALUES (?, ?, ?, ?, ?, ?)",
-            [_row(artifact, record) for record in records],
+            "INSERT INTO record VALUES (?, ?, ?, ?, ?, ?, ?)",
+            [row_of(artifact, record, made_of) for record in reading.records],
         )
         return artifact
 
@@ -176,11 +192,13 @@ class State:
             self._unpublish(place, {record.name for record in changed})
 
     def _set_tag(self, place: Place, artifact: int, status: Status, now: int) -> None:
+        # A waiting one that is rejected has been there all the time.
+        since = now if status == "indexed" else min(now, self._seen.get(_where(place), now))
         self._db.execute(
             "INSERT INTO tag VALUES (?, ?, ?, ?, ?, ?, ?) ON CONFLICT DO UPDATE SET"
-            " since = iif(status = excluded.status, since, excluded.since),"
+            " since = iif((status = 'indexed') = (excluded.status = 'indexed'), since, ?),"
             " artifact = excluded.artifact, status = excluded.status, checked = excluded.checked",
-            (*_where(place), artifact, status, now, now),
+            (*_where(place), artifact, status, since, now, now),
         )
 
     def _leave(self, place: Place, now: int) -> None:
@@ -242,7 +260,7 @@ class State:
             " WHERE r.subdir = ? GROUP BY r.repository",
             (subdir,),
         )
-        with _decoding():
+        with decoding():
             for repository, at, updated, tags, unsettled, altered in rows:
                 if altered:
                     raise DamagedStateError(f"a tag of {subdir}/{repository} was altered")
@@ -267,7 +285,7 @@ class State:
         rows = self._db.execute(
             "SELECT name, published FROM name WHERE subdir = ? ORDER BY name", (subdir,)
         )
-        with _decoding():
+        with decoding():
             names = dict(rows)
         if not all(isinstance(name, str) for name in names):
             raise DamagedStateError("the name of a package was altered")
@@ -327,20 +345,28 @@ class State:
             "tag INDEXED BY tag_checked JOIN artifact", subdir, "tag.status = 'waiting'", order
         )
 
+    def unsettled(self) -> dict[tuple[str, str, str], int]:
+        """Since when each artifact waits or is rejected, in seconds since 1970, by where it is."""
+        rows = self._db.execute(
+            "SELECT subdir, repository, tag, since FROM tag WHERE status IN ('waiting', 'rejected')"
+        )
+        return {(subdir, repository, tag): since for subdir, repository, tag, since in rows}
+
     def _told(self, tables: str, subdir: str, condition: str, order: str) -> Iterator[Told]:
         # The indexes are named, because SQLite would rather go through all artifacts.
         rows = self._db.execute(
-            f"SELECT tag.repository, tag.tag, since, faults, notes FROM {tables}"  # noqa: S608  constants
+            f"SELECT tag.repository, tag.tag, tag.status, since, faults, notes FROM {tables}"  # noqa: S608  constants
             " USING (subdir, repository, tag)"
             f" WHERE subdir = ? AND tag.artifact = artifact.id AND {condition} ORDER BY {order}",
             (subdir,),
         )
-        with _decoding():
-            for repository, tag, since, faults, notes in rows:
+        with decoding():
+            for repository, tag, status, since, faults, notes in rows:
                 if not 0 <= since <= LAST_SECOND:
                     raise ValueError("a time that was altered")
                 yield Told(
                     Place(subdir, repository, tag),
+                    status,
                     int(since),
                     tuple(Fault(*item) for item in orjson.loads(faults or b"[]")),
                     tuple(map(str, orjson.loads(notes or b"[]"))),
@@ -351,17 +377,15 @@ class State:
 
     def _records(self, condition: str, *values: str) -> dict[str, Record]:
         rows = self._db.execute(
-            "SELECT artifact, crc, file_name, record.name, sha256, body"  # noqa: S608  constants
+            "SELECT artifact, file_name, record.name, sha256, body, crc"  # noqa: S608  constants
             " FROM tag JOIN record USING (artifact)"
             f" WHERE subdir = ? AND {condition} ORDER BY file_name",
             values,
         )
         records = {}
-        with _decoding():
-            for artifact, crc, file_name, name, sha256, body in rows:
-                record = Record(file_name, name, sha256.hex(), expand(body))
-                if crc != _crc(artifact, record):
-                    raise DamagedStateError(f"the record of {record.file_name} was altered")
+        with decoding():
+            for row in rows:
+                record = record_of(row)
                 records[record.file_name] = record
         return records
 
@@ -374,24 +398,3 @@ class State:
 
 def _where(place: Place) -> tuple[str, str, str]:
     return place.subdir, place.repository, place.tag
-
-
-@contextlib.contextmanager
-def _decoding() -> Iterator[None]:
-    """What was written by ``put`` can be read; what can't be was altered."""
-    try:
-        yield
-    except _UNREADABLE as error:
-        raise DamagedStateError(str(error)) from error
-
-
-def _row(artifact: int, record: Record) -> tuple[object, ...]:
-    """A record as it is kept."""
-    sha256, body = bytes.fromhex(record.sha256), compact(record.body)
-    return artifact, record.file_name, record.name, sha256, body, _crc(artifact, record)
-
-
-def _crc(artifact: int, record: Record) -> int:
-    """Over a whole row: what a disk or an editor did to it would be published."""
-    text = f"{artifact}\0{record.file_name}\0{record.name}\0{record.sha256}\0".encode()
-    return zlib.crc32(record.body, zlib.crc32(text))

@@ -16,7 +16,7 @@ from indexer.files import locked
 from indexer.rebuild.state import KEPT_FOR, State
 
 _APPLICATION = 0x6366_6978  # "cfix"
-_FORMAT = 3
+_FORMAT = 4
 
 _SCHEMA = """
 CREATE TABLE meta (key TEXT PRIMARY KEY, value TEXT NOT NULL) WITHOUT ROWID;
@@ -30,6 +30,7 @@ CREATE TABLE artifact (
     faults BLOB,
     notes BLOB,
     left INTEGER,
+    ground TEXT NOT NULL,
     UNIQUE (subdir, repository, tag, digest)
 );
 CREATE INDEX artifact_left ON artifact (left) WHERE left IS NOT NULL;
@@ -59,6 +60,7 @@ CREATE TABLE record (
     sha256 BLOB NOT NULL,
     body BLOB NOT NULL,
     crc INTEGER NOT NULL,
+    index_json BLOB,
     PRIMARY KEY (artifact, file_name)
 ) WITHOUT ROWID;
 CREATE TABLE name (
@@ -67,6 +69,23 @@ CREATE TABLE name (
     repository TEXT NOT NULL,
     published TEXT,
     PRIMARY KEY (subdir, name)
+) WITHOUT ROWID;
+CREATE TABLE verdict (
+    subdir TEXT NOT NULL,
+    repository TEXT NOT NULL,
+    tag TEXT NOT NULL,
+    result TEXT NOT NULL,
+    time INTEGER NOT NULL,
+    body BLOB NOT NULL,
+    crc INTEGER NOT NULL,
+    PRIMARY KEY (subdir, repository, tag)
+) WITHOUT ROWID;
+CREATE INDEX verdict_told ON verdict (subdir, result) WHERE result <> 'PASSED';
+CREATE TABLE judged (
+    subdir TEXT NOT NULL,
+    repository TEXT NOT NULL,
+    ground TEXT NOT NULL,
+    PRIMARY KEY (subdir, repository)
 ) WITHOUT ROWID;
 """
 

@@ -8,9 +8,9 @@ from datetime import UTC, datetime
 from indexer.channel import codec
 from indexer.channel.artifact import place_of
 from indexer.rebuild.planning import SubdirPlan
-from indexer.rebuild.reading import LeftOut, Tally
 from indexer.rebuild.report import Report, SubdirReport, Waiting
 from indexer.rebuild.state import State, Told
+from indexer.rebuild.tally import LeftOut, Tally
 from indexer.registry.feed import SOURCE
 from indexer.registry.names import Listing
 from indexer.render import history

@@ -90,14 +90,23 @@ class Verdicts:
             for item in mine
             if item.verdict.passed
             and item.verdict.index_json == claim.index_json
-            and self._now is not None
-            and item.verdict.time <= self._now
+            and self._is_past(item)
         )
         if failed and (passed is None or passed.verdict.time <= failed.verdict.time):
             return Judgement(rejected=True, reason=self._no(failed), held=failed)
         if passed:
             return Judgement(passed=True, held=passed)
         return Judgement(reason=self._near(claim, known))
+
+    def lets_stay(self, archive: Digest) -> bool:
+        """Whether the last word on an archive, whatever lies beside it, is yes."""
+        mine = [item for item in self._held if item.verdict.archive == archive]
+        failed = _latest(item for item in mine if not item.verdict.passed)
+        passed = _latest(item for item in mine if item.verdict.passed and self._is_past(item))
+        return passed is not None and (failed is None or failed.verdict.time < passed.verdict.time)
+
+    def _is_past(self, item: Held) -> bool:
+        return self._now is not None and item.verdict.time <= self._now
 
     def _no(self, failed: Held) -> str:
         said = f": {failed.verdict.reason}" if failed.verdict.reason else ""

@@ -14,7 +14,8 @@ import pytest
 
 from indexer.channel.artifact import Status
 from indexer.errors import ConfigError
-from indexer.rebuild.state import DamagedStateError, State
+from indexer.rebuild.decoding import DamagedStateError
+from indexer.rebuild.state import State
 from indexer.rebuild.state_file import Identity, borrow_state, open_state
 from tests.channel.samples import record
 from tests.rebuild.test_state import IDENTITY, SUBDIR, place, put

@@ -1,0 +1,142 @@
+"""The verdicts of each repository in a run: which are new, and what they change.
+
+Worker threads read them; all else is done by the thread that has the state.
+"""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
+from datetime import datetime
+
+from indexer.channel import codec
+from indexer.channel.artifact import place_of
+from indexer.errors import ContentError
+from indexer.rebuild.verdicts import RememberedVerdicts
+from indexer.registry.base import Registry
+from indexer.trust.judging import Held, Verdicts
+from indexer.trust.keys import Keyring
+from indexer.trust.reading import LostVerdictError, read_verdict
+from indexer.trust.storage import VerdictTag, parse_tag
+
+
+@dataclass(frozen=True, slots=True)
+class Judged:
+    """The verdicts of one repository, once all of them are read.
+
+    ``ground`` names them, and changes with anything that could change a judgement; ``doubtful``
+    are tags that must be looked at again, because they may be judged otherwise than before.
+    """
+
+    verdicts: Verdicts | None = None
+    ground: str = ""
+    doubtful: frozenset[str] = frozenset()
+
+
+# Where the policy asks for no verdicts.
+NOTHING = Judged()
+
+
+@dataclass(frozen=True, slots=True)
+class Answer:
+    """What became of a verdict's tag: a verdict that counts, or why it is none.
+
+    ``is_lost``: it couldn't be read, and may be there next time.
+    """
+
+    held: Held | None = None
+    reason: str = ""
+    is_lost: bool = False
+
+
+class Trust:
+    """Verdicts for one run, by the keys that are trusted.
+
+    ``rejections`` are those that the published site remembers.
+    """
+
+    def __init__(
+        self,
+        remembered: RememberedVerdicts,
+        keyring: Keyring,
+        rejections: Sequence[Held],
+        now: datetime,
+    ) -> None:
+        self._remembered = remembered
+        self._keyring = keyring
+        self._now = now
+        self._rejections: dict[tuple[str, str], list[Held]] = {}
+        for item in rejections:
+            repository = codec.repository_name(item.verdict.name)
+            self._rejections.setdefault((item.verdict.subdir, repository), []).append(item)
+        remembered.begin(keyring.fingerprint)
+
+    def compare(self, subdir: str, repository: str, tags: Iterable[str]) -> list[VerdictTag]:
+        """Forget the verdicts that are listed no more; gives the new ones."""
+        known = {item.tag for item in self._remembered.known(subdir, repository, self._now)}
+        listed = {tag: found for tag in tags if (found := parse_tag(tag)) is not None}
+        self._remembered.forget(subdir, repository, known - listed.keys())
+        return [listed[tag] for tag in sorted(listed.keys() - known)]
+
+    def read(
+        self, registry: Registry, full_name: str, subdir: str, repository: str, tag: VerdictTag
+    ) -> Answer:
+        """Read a verdict, in any thread. Raises RegistryError."""
+        try:
+            held = read_verdict(registry, full_name, subdir, repository, tag, self._keyring)
+        except LostVerdictError as error:
+            return Answer(reason=f"listed, but can't be read: {error}", is_lost=True)
+        except ContentError as error:
+            return Answer(reason=str(error))
+        return Answer(held)
+
+    def take(self, subdir: str, repository: str, tag: VerdictTag, answer: Answer) -> None:
+        """Remember what was read."""
+        if not answer.is_lost:
+            found = answer.held or answer.reason
+            self._remembered.put(subdir, repository, str(tag), found)
+
+    def has_changed(self, subdir: str, repository: str) -> bool:
+        """Whether a repository has to be judged anew, though its verdicts are those known."""
+        return self._ground(subdir, repository) != self._remembered.ground(subdir, repository)
+
+    def judge(self, subdir: str, repository: str) -> Judged:
+        """All verdicts of a repository, and which of its tags they put into doubt."""
+        rejections = self._rejections.get((subdir, repository), [])
+        held = [*self._remembered.held(subdir, repository), *rejections]
+        verdicts = Verdicts(held, self._now)
+        ground = self._ground(subdir, repository)
+        doubtful: set[str] = set()
+        if ground != self._remembered.ground(subdir, repository):
+            doubtful = self._doubtful(subdir, repository, verdicts, held)
+        return Judged(verdicts, ground, frozenset(doubtful))
+
+    def settle(self, subdir: str, repository: str, ground: str) -> None:
+        """All that was in doubt has been looked at."""
+        self._remembered.note_ground(subdir, repository, ground)
+
+    def _doubtful(
+        self, subdir: str, repository: str, verdicts: Verdicts, held: Iterable[Held]
+    ) -> set[str]:
+        doubtful, indexed = set(), set()
+        for tag, claim in self._remembered.claims(subdir, repository):
+            indexed.add((claim.file_name, claim.archive))
+            if not verdicts.judge(claim).passed:
+                doubtful.add(tag)
+        # An archive that waited beside one that is indexed.
+        for item in held:
+            verdict = item.verdict
+            if verdict.passed and (verdict.file_name, verdict.archive) not in indexed:
+                doubtful.add(place_of(subdir, verdict.file_name).tag)
+        return doubtful
+
+    def _ground(self, subdir: str, repository: str) -> str:
+        hasher = hashlib.sha256(self._keyring.fingerprint.encode())
+        for known in self._remembered.known(subdir, repository, self._now):
+            hasher.update(f"{known.tag} {known.later}\n".encode())
+        for item in self._rejections.get((subdir, repository), []):
+            verdict = item.verdict
+            text = f"{verdict.file_name} {verdict.archive} {verdict.time.isoformat()}\n"
+            hasher.update(text.encode())
+        return hasher.hexdigest()[:32]

@@ -1,0 +1,186 @@
+"""What is remembered of verdicts, in the state's file: which there are, and what came of each.
+
+A verdict's tag names its content, so one that was read once is never read again, nor is its
+signature checked again; unless other keys are trusted, with which everything is forgotten.
+"""
+
+from __future__ import annotations
+
+import sqlite3
+import zlib
+from collections.abc import Iterable, Iterator
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from typing import Any
+
+import orjson
+
+from indexer.rebuild.decoding import DamagedStateError, decoding
+from indexer.registry.content import Digest
+from indexer.trust.judging import Claim, Held
+from indexer.trust.verdict import Verdict
+
+_KEYS = "trusted keys"
+_VOID = "void"
+
+
+@dataclass(frozen=True, slots=True)
+class Known:
+    """A verdict's tag as it is remembered; ``later``: it is dated in the future."""
+
+    tag: str
+    later: bool
+
+
+@dataclass(frozen=True, slots=True)
+class Voided:
+    """A verdict that counts for nothing, and why."""
+
+    repository: str
+    tag: str
+    reason: str
+
+
+class RememberedVerdicts:
+    """The verdicts' tables, for one thread; made by the state."""
+
+    def __init__(self, connection: sqlite3.Connection) -> None:
+        self._db = connection
+
+    def begin(self, keys: str) -> None:
+        """Forget all that was found with other keys than these, by their fingerprint."""
+        row = self._db.execute("SELECT value FROM meta WHERE key = ?", (_KEYS,)).fetchone()
+        if row is not None and row[0] == keys:
+            return
+        for table in ("verdict", "judged", "repository"):
+            # What a feed calls unchanged has to be listed once more, for its verdicts.
+            self._db.execute(f"DELETE FROM {table}")  # noqa: S608  constants
+        self._db.execute("INSERT OR REPLACE INTO meta VALUES (?, ?)", (_KEYS, keys))
+
+    def known(self, subdir: str, repository: str, now: datetime) -> list[Known]:
+        """The verdicts' tags of a repository, in order."""
+        rows = self._db.execute(
+            "SELECT tag, result = 'PASSED' AND time > ? FROM verdict"
+            " WHERE subdir = ? AND repository = ? ORDER BY tag",
+            (_microseconds(now), subdir, repository),
+        )
+        return [Known(tag, bool(later)) for tag, later in rows]
+
+    def put(self, subdir: str, repository: str, tag: str, found: Held | str) -> None:
+        """Remember what a tag came to: a verdict, or why it is none that counts."""
+        if isinstance(found, str):
+            result, time, body = _VOID, 0, orjson.dumps(found)
+        else:
+            result = "PASSED" if found.verdict.passed else "FAILED"
+            time, body = _microseconds(found.verdict.time), orjson.dumps(_fields(found))
+        row = (subdir, repository, tag, result, time, body)
+        self._db.execute("INSERT OR REPLACE INTO verdict VALUES (?,?,?,?,?,?,?)", (*row, _crc(row)))
+
+    def forget(self, subdir: str, repository: str, tags: Iterable[str]) -> None:
+        """These tags are gone."""
+        self._db.executemany(
+            "DELETE FROM verdict WHERE subdir = ? AND repository = ? AND tag = ?",
+            [(subdir, repository, tag) for tag in tags],
+        )
+
+    def held(self, subdir: str, repository: str) -> list[Held]:
+        """The verdicts of a repository that count. Raises DamagedStateError."""
+        return self._held("subdir = ? AND repository = ?", subdir, repository)
+
+    def rejections(self) -> list[Held]:
+        """Every verdict that says no. Raises DamagedStateError."""
+        return self._held("result = 'FAILED'")
+
+    def void(self, subdir: str) -> Iterator[Voided]:
+        """The verdicts that count for nothing, in order. Raises DamagedStateError."""
+        rows = self._db.execute(
+            "SELECT * FROM verdict WHERE subdir = ? AND result = 'void' ORDER BY repository, tag",
+            (subdir,),
+        )
+        with decoding():
+            for row in rows:
+                yield Voided(row[1], row[2], str(_body(row)))
+
+    def count(self, subdir: str) -> int:
+        """How many there are, of whatever worth."""
+        count: int = self._db.execute(
+            "SELECT COUNT(*) FROM verdict WHERE subdir = ?", (subdir,)
+        ).fetchone()[0]
+        return count
+
+    def ground(self, subdir: str, repository: str) -> str:
+        """On what ground a repository was judged last; empty where it never was."""
+        row = self._db.execute(
+            "SELECT ground FROM judged WHERE subdir = ? AND repository = ?", (subdir, repository)
+        ).fetchone()
+        return "" if row is None else str(row[0])
+
+    def note_ground(self, subdir: str, repository: str, ground: str) -> None:
+        """Remember that all of a repository was judged, and on what ground."""
+        self._db.execute(
+            "INSERT OR REPLACE INTO judged VALUES (?, ?, ?)", (subdir, repository, ground)
+        )
+
+    def claims(self, subdir: str, repository: str) -> Iterator[tuple[str, Claim]]:
+        """What is indexed of a repository, by its tags, as what it claimed to be."""
+        rows = self._db.execute(
+            "SELECT tag.tag, file_name, sha256, index_json FROM tag JOIN record USING (artifact)"
+            " WHERE tag.subdir = ? AND tag.repository = ?",
+            (subdir, repository),
+        )
+        with decoding():
+            for tag, file_name, sha256, index_json in rows:
+                made_of = Digest(index_json.hex()) if index_json is not None else None
+                yield tag, Claim(str(file_name), Digest(sha256.hex()), made_of)
+
+    def _held(self, condition: str, *values: str) -> list[Held]:
+        rows = self._db.execute(
+            f"SELECT * FROM verdict WHERE {condition} AND result <> 'void'",  # noqa: S608  constants
+            values,
+        )
+        with decoding():
+            return [_read(row[2], _body(row)) for row in rows]
+
+
+def _fields(held: Held) -> dict[str, Any]:
+    verdict = held.verdict
+    return {
+        "subdir": verdict.subdir,
+        "file_name": verdict.file_name,
+        "archive": verdict.archive.hex,
+        "index_json": verdict.index_json.hex,
+        "passed": verdict.passed,
+        "time": verdict.time.isoformat(),
+        "verifier": verdict.verifier,
+        "policy": verdict.policy,
+        "reason": verdict.reason,
+        "key": held.key_id,
+    }
+
+
+def _read(tag: str, fields: dict[str, Any]) -> Held:
+    key = fields.pop("key")
+    verdict = Verdict(
+        **fields
+        | {
+            "archive": Digest(fields["archive"]),
+            "index_json": Digest(fields["index_json"]),
+            "time": datetime.fromisoformat(fields["time"]),
+        }
+    )
+    return Held(verdict, key, tag)
+
+
+def _body(row: tuple[Any, ...]) -> Any:
+    """What a row holds; what a disk or an editor did to it would let packages in."""
+    if row[-1] != _crc(row[:-1]):
+        raise DamagedStateError(f"the verdict {row[2]} was altered")
+    return orjson.loads(row[5])
+
+
+def _crc(row: tuple[Any, ...]) -> int:
+    return zlib.crc32(repr(row).encode())
+
+
+def _microseconds(time: datetime) -> int:
+    return int((time - datetime(1970, 1, 1, tzinfo=UTC)).total_seconds() * 1_000_000)
