@@ -41,20 +41,26 @@ ALLOWED: dict[str, set[str]] = {
     },
     # The stages of the main job. What each may know of the rooms outside, and of its neighbours.
     "rebuild.__init__": set(),
-    "rebuild.compact": set(),
-    "rebuild.state": {"channel", "registry.content", "rebuild.compact"},
+    "rebuild.decoding": set(),
+    "rebuild.compact": {"channel", "rebuild.decoding"},
+    "rebuild.verdicts": {"registry.content", "trust", "rebuild.decoding"},
+    "rebuild.state": {
+        "channel", "registry.content", "rebuild.decoding", "rebuild.compact", "rebuild.verdicts",
+    },
     "rebuild.state_file": {"errors", "files", "rebuild.state"},
     "rebuild.spool": {"channel"},
     "rebuild.previous": {
-        "errors", "files", "channel", "render", "published", "rebuild.spool",
+        "errors", "files", "channel", "render", "published", "trust", "rebuild.spool",
     },
     "rebuild.beginning": {
         "errors", "files", "parallel", "config", "registry", "render", "published",
         "rebuild.previous", "rebuild.publish",
     },
+    "rebuild.tally": {"errors", "channel"},
+    "rebuild.trusting": {"errors", "channel", "registry", "trust", "rebuild.verdicts"},
     "rebuild.reading": {
-        "errors", "parallel", "channel", "registry", "rebuild.state", "rebuild.changes",
-        "fetching",
+        "errors", "parallel", "channel", "registry", "trust", "fetching", "rebuild.state",
+        "rebuild.changes", "rebuild.tally", "rebuild.trusting",
     },
     "rebuild.changes": {"registry", "rebuild.state"},
     "rebuild.naming": {"errors", "channel", "registry", "config", "rebuild.previous"},
@@ -63,18 +69,20 @@ ALLOWED: dict[str, set[str]] = {
         "rebuild.previous",
     },
     "rebuild.publish": {"errors", "files", "render"},
-    "rebuild.report": {"channel", "rebuild.reading"},
+    "rebuild.report": {"channel", "rebuild.tally"},
+    "rebuild.look": {"config", "render"},
     "rebuild.site": {
-        "files", "progress", "channel", "render", "rebuild.planning", "rebuild.previous",
-        "rebuild.publish",
+        "files", "progress", "channel", "render", "rebuild.look", "rebuild.planning",
+        "rebuild.previous", "rebuild.publish",
     },
+    "rebuild.unsettled": {"files", "render", "rebuild.previous", "rebuild.state"},
     "rebuild.telling": {
-        "channel", "registry", "render", "rebuild.state", "rebuild.reading", "rebuild.planning",
+        "channel", "registry", "render", "rebuild.state", "rebuild.tally", "rebuild.planning",
         "rebuild.report",
     },
     "rebuild.pipeline": {
         "errors", "files", "parallel", "progress", "config", "channel", "registry", "render",
-        "published", "check", "rebuild",
+        "published", "check", "trust", "rebuild",
     },
 }  # fmt: skip
 
@@ -91,7 +99,14 @@ ONLY_IN: dict[str, set[str]] = {
     "compression": {"render"},
     "ijson": {"published"},
     "conda_package_streaming": {"transfer"},
-    "sqlite3": {"rebuild.state", "rebuild.state_file", "rebuild.spool", "rebuild.pipeline"},
+    "sqlite3": {
+        "rebuild.decoding",
+        "rebuild.verdicts",
+        "rebuild.state",
+        "rebuild.state_file",
+        "rebuild.spool",
+        "rebuild.pipeline",
+    },
     "rattler": {"channel", "render"},
     "tomllib": {"config"},
     "securesystemslib": {"trust"},

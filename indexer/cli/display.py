@@ -94,6 +94,7 @@ class Terminal:
         if report.policy == "none":
             out.print("Note: policy none: everything is let in, validated or not.")
         _print_some(out, "Passed over", report.passed_over)
+        _print_some(out, "Rejected", [_left_out(item) for item in report.rejected])
         _print_some(out, "Left out", [_left_out(item) for item in report.left_out])
         requests = ", ".join(f"{count:,} {kind}" for kind, count in report.requests.items())
         out.print(f"Requests: {requests or 'none'}. Names from {escape(report.names_from)}.")
@@ -186,7 +187,7 @@ class JsonLog:
     def show(self, report: Report, *, site: Path) -> None:
         """Tell what was left out, then all the rest."""
         document = report.as_dict()
-        for key in ("left_out", "waiting", "notes", "passed_over"):
+        for key in ("left_out", "rejected", "waiting", "notes", "passed_over"):
             for item in document.pop(key):
                 self._line({"event": key, **(item if isinstance(item, dict) else {"text": item})})
         self._line({"event": "report", **document, "site": str(site)})

@@ -55,6 +55,8 @@ _STRICT_EXIT = 5
     "reach it, else none. URL: a channel address that answers /SUBDIR/FILE.",
 )
 @click.option("--site-url", metavar="URL", help="The site's own address, for the page's commands.")
+@options.policy
+@options.trust
 @click.option(
     "--all", "all", is_flag=True, help="Let everything in, validated or not (policy none)."
 )
@@ -100,8 +102,12 @@ def rebuild(config_file: Path | None, **flags: Any) -> None:
     """Make the channel's index from its registry, and publish it into a folder.
 
     Lists the packages' repositories and tags, reads each new artifact's manifest and
-    index.json, keeps what is marked validated, and writes repodata (monolithic and sharded)
+    index.json, keeps what is validated, and writes repodata (monolithic and sharded)
     whose sha256 values point at the registry's blobs.
+
+    What is validated is said by an annotation, which anybody who may push can write (policy
+    annotation), or by a verdict that is signed with a key you --trust (policy attestation), or by
+    both together (policy both).
 
     Most options may also stand in cf-index.toml (max-drop = "10%") or in the environment
     (CF_INDEX_MAX_DROP); options win over the environment, and that over the file. Those for

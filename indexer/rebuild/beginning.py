@@ -173,6 +173,10 @@ def restore(website: Website, folder: Path, current: Path) -> Previous:
     odd = copy.bring(files)
     for subdir, entry in snapshot.subdirs.items():
         _bring_shards(copy, subdir, entry.superseded, odd)
+    # Not in the snapshot: it changes with every upload, and says nothing that clients read.
+    unsettled = read_bytes(website, history.UNSETTLED, MAX_SNAPSHOT)
+    if unsettled is not None:
+        _place(folder, history.UNSETTLED, unsettled)
     notes = tuple(
         f"{website.location}{path} is missing or isn't what the snapshot lists: it is made anew"
         for path in sorted(odd)

@@ -11,37 +11,41 @@ from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from functools import partial
 
-import orjson
-
 import indexer
 from indexer.channel import codec
 from indexer.channel.plan import Count, Guard, matches
 from indexer.check import check_channel
 from indexer.config import Config
-from indexer.errors import CfIndexError, ConfigError
+from indexer.errors import CfIndexError, ConfigError, GuardError
 from indexer.files import replace_file
 from indexer.parallel import in_order
 from indexer.progress import Progress
 from indexer.published import Folder
 from indexer.rebuild.beginning import Beginning, note_site, scratch_folder
 from indexer.rebuild.decoding import DamagedStateError
+from indexer.rebuild.look import look_of
 from indexer.rebuild.naming import Names, is_repository_selected, is_selected, read_names_file
 from indexer.rebuild.planning import Blob, Rules, SubdirPlan, plan_subdir
 from indexer.rebuild.previous import Previous
 from indexer.rebuild.publish import Output, open_output, told
 from indexer.rebuild.reading import Reader, Selection
-from indexer.rebuild.report import Report
-from indexer.rebuild.site import Look, expire, write_channel, write_subdir
+from indexer.rebuild.report import Report, status_bytes
+from indexer.rebuild.site import expire, write_channel, write_subdir
 from indexer.rebuild.spool import Spool
 from indexer.rebuild.state import State
 from indexer.rebuild.state_file import Identity, borrow_state, open_state
 from indexer.rebuild.tally import Tally, refuse_if_all_denied
 from indexer.rebuild.telling import tell, tell_of_changes
+from indexer.rebuild.trusting import Trust
+from indexer.rebuild.unsettled import note_unsettled
 from indexer.registry import Registry, Transport, open_registry
 from indexer.registry.content import Digest
 from indexer.registry.github import APIS
 from indexer.registry.names import Listing
-from indexer.render import history, pages
+from indexer.render import history
+from indexer.trust.judging import Held
+from indexer.trust.keys import load_keyring
+from indexer.trust.rejections import encode_rejections, remember
 
 # Goes up when the same registry content makes other records: what is remembered is read anew.
 RULES = 1
@@ -105,6 +109,9 @@ class _Rebuild:
         self._transport = Transport(jobs=config.jobs, retry_for=config.retry_for)
         self._registry: Registry = open_registry(config.registry, self._transport)
         self._look = look_of(config)
+        self._keyring = load_keyring(config.trust if config.policy.asks_verdict else ())
+        self._trust: Trust | None = None
+        self._rejections: list[Held] = []
         self._was_there = False
         self._report = Report(
             time=history.rfc3339(run.now),
@@ -113,6 +120,7 @@ class _Rebuild:
             channel=config.channel,
             policy=str(config.policy),
             output=str(config.output),
+            trusted=[key.name for key in self._keyring.keys],
         )
 
     def go(self, *, fresh: bool) -> Report:
@@ -148,6 +156,7 @@ class _Rebuild:
                 report.notes.append(f"the state was set aside: {why}")
             previous = beginning.not_anew(previous)
             report.notes += previous.notes
+            self._remember(state, previous)
             with self._timed("names"):
                 run = self._run
                 names = Names(
@@ -178,6 +187,19 @@ class _Rebuild:
             self._publish(output, state, previous, [*plans, *mending])
             self._tell_requests()
 
+    def _remember(self, state: State, previous: Previous) -> None:
+        """Take over what the registry doesn't hold."""
+        config = self._config
+        try:
+            self._rejections = previous.rejections()
+        except GuardError as error:
+            if not config.allow_drop:
+                raise
+            self._report.notes.append(str(error))
+        state.recall(previous.unsettled())
+        if config.policy.asks_verdict:
+            self._trust = Trust(state.verdicts, self._keyring, self._rejections, self._run.now)
+
     def _tell_requests(self) -> None:
         self._report.requests = self._registry.requests.as_dict()
         self._report.limited = [str(limited) for limited in self._transport.limited()]
@@ -190,6 +212,7 @@ class _Rebuild:
             policy=self._config.policy,
             jobs=self._config.jobs,
             now=int(self._run.now.timestamp()),
+            trust=self._trust,
             advance=self._run.progress.step,
             abort=self._transport.close,
         )
@@ -256,6 +279,9 @@ class _Rebuild:
             full = config.registry.repository(config.channel, subdir, repository)
             return self._registry.has_blob(full, Digest(sha256))
 
+        if (trust := self._trust) is not None:
+            # What the validator took back doesn't stay.
+            blobs = [b for b in blobs if trust.judge(subdir, b[0]).lets_stay(Digest(b[1]))]
         answers = in_order(stays, blobs, jobs=config.jobs, abort=self._transport.close)
         return {blob for blob, there in zip(blobs, answers, strict=True) if there}
 
@@ -284,7 +310,10 @@ class _Rebuild:
             and previous.looks_whole()
         )
         in_place = previous.folder == output.folder
-        report.outcome = "unchanged" if same_look and not changed else "published"
+        known = self._rejections
+        self._rejections = remember(known, state.verdicts.rejections())
+        is_same = same_look and not changed and known == self._rejections
+        report.outcome = "unchanged" if is_same else "published"
         if config.dry_run:
             report.outcome = f"dry run: would be {report.outcome}"
             return
@@ -303,6 +332,13 @@ class _Rebuild:
             # What this run made for another address is there only once it is deployed.
             note_site(config)
         self._tell_requests()
+        read = {plan.subdir for plan in plans}
+        note_unsettled(
+            output.folder,
+            previous,
+            state,
+            lambda subdir, name: subdir in read and is_repository_selected(config, name),
+        )
         replace_file(output.folder / STATUS, status_bytes(report))
 
     def _differs(self, plan: SubdirPlan, previous: Previous) -> bool:
@@ -332,7 +368,8 @@ class _Rebuild:
             )
             progress.end()
         with self._timed("channel"):
-            write_channel(staged, self._look, previous, plans, entries, now)
+            rejections = encode_rejections(self._rejections) if self._rejections else b""
+            write_channel(staged, self._look, previous, plans, entries, now, rejections)
         staged.write(STATUS, status_bytes(self._report))
         with self._timed("checking"):
             named = [plan.subdir for plan in plans]
@@ -356,34 +393,3 @@ class _Rebuild:
             durations = self._report.durations
             taken = time.perf_counter() - start
             durations[stage] = round(durations.get(stage, 0.0) + taken, 3)
-
-
-def look_of(config: Config) -> Look:
-    """How the site looks by its configuration; where clients are told to find packages."""
-    if config.base_url == "none":
-        base_url = None
-    elif config.base_url in {"auto", "oci"}:
-        base_url = config.registry.client_url(config.channel)
-    else:
-        base_url = config.base_url
-    info = pages.SiteInfo(
-        channel=config.channel,
-        registry=str(config.registry),
-        policy=str(config.policy),
-        validated_only=config.policy.name != "none",
-        site_url=config.site_url,
-        installs=_installs(base_url),
-    )
-    return Look(info, base_url)
-
-
-def _installs(base_url: str | None) -> pages.Installs:
-    if base_url is None:
-        return "none"
-    return "oci" if base_url.startswith("oci://") else "https"
-
-
-def status_bytes(report: Report) -> bytes:
-    """status.json: the only published file with the time of the run in it."""
-    options = orjson.OPT_SORT_KEYS | orjson.OPT_INDENT_2 | orjson.OPT_APPEND_NEWLINE
-    return orjson.dumps(report.as_status(), option=options)

@@ -11,11 +11,13 @@ from pathlib import Path
 import orjson
 
 from indexer.channel.record import Record
-from indexer.errors import ContentError
+from indexer.errors import ContentError, GuardError
 from indexer.files import has_sha256, sha256_of, size_of, sizes_in
 from indexer.published import Folder, is_path, read_bytes
 from indexer.rebuild.spool import RecordStore
 from indexer.render import history, repodata, shards, summary
+from indexer.trust.judging import Held
+from indexer.trust.rejections import decode_rejections
 
 MAX_SNAPSHOT = 256 * 1024 * 1024
 
@@ -246,6 +248,33 @@ class Previous:
         with contextlib.suppress(ContentError):
             return history.decode_counts(self._read(history.COUNTS))
         return []
+
+    def rejections(self) -> list[Held]:
+        """Every "no" that was once seen. Raises GuardError where that can't be known any more."""
+        listed = self.snapshot is not None and history.REJECTIONS in self.snapshot.files
+        if self.folder is None:
+            return []
+        try:
+            data = read_bytes(Folder(self.folder), history.REJECTIONS, MAX_SNAPSHOT)
+            if data is None and not listed:
+                return []
+            if self.snapshot is not None:
+                _check(history.REJECTIONS, data or b"", self.snapshot.files)
+            return decode_rejections(data or b"")
+        except ContentError as error:
+            raise GuardError(
+                f"{self.folder / history.REJECTIONS}: {error}. What was rejected would be let in "
+                "again. Put a sound copy of the site there, name one by --previous, or say "
+                "--allow-drop."
+            ) from error
+
+    def unsettled(self) -> dict[tuple[str, str, str], int]:
+        """Since when artifacts wait; none where the file is damaged: then they wait since now."""
+        if self.folder is not None:
+            with contextlib.suppress(ContentError):
+                data = read_bytes(Folder(self.folder), history.UNSETTLED, MAX_SNAPSHOT)
+                return history.decode_unsettled(data) if data is not None else {}
+        return {}
 
     def _read(self, path: str) -> bytes:
         if self.folder is None:

@@ -5,6 +5,8 @@ from __future__ import annotations
 from dataclasses import asdict, dataclass, field, replace
 from typing import Any
 
+import orjson
+
 from indexer.channel.plan import Count
 from indexer.rebuild.tally import LeftOut
 
@@ -19,9 +21,23 @@ class Waiting:
     since: str
 
 
+@dataclass(frozen=True, slots=True)
+class Rejected:
+    """An artifact (or one file of it) that the validator said no to, and why."""
+
+    subdir: str
+    repository: str
+    tag: str
+    file_name: str
+    reason: str
+
+
 @dataclass(slots=True)
 class SubdirReport:
-    """One subdir's part of the report; of ``unchanged`` repositories no tags were listed."""
+    """One subdir's part of the report; of ``unchanged`` repositories no tags were listed.
+
+    ``verdicts`` counts those in the registry, ``void`` those of them that count for nothing.
+    """
 
     repositories: int = 0
     unchanged: int = 0
@@ -32,6 +48,8 @@ class SubdirReport:
     waiting: int = 0
     rejected: int = 0
     unsound: int = 0
+    verdicts: int = 0
+    void: int = 0
     count: Count = field(default_factory=Count)
 
 
@@ -39,6 +57,7 @@ class SubdirReport:
 class Report:
     """What a run came to. ``outcome`` is published, unchanged, or dry run.
 
+    ``trusted`` are the ids of the keys whose verdicts count.
     ``changes_from`` says which change feed there was, or why there was none; it is empty for
     registries that have none.
     """
@@ -49,12 +68,14 @@ class Report:
     channel: str
     policy: str
     output: str
+    trusted: list[str] = field(default_factory=list)
     outcome: str = ""
     names_from: str = ""
     changes_from: str = ""
     subdirs: dict[str, SubdirReport] = field(default_factory=dict)
     changes: list[dict[str, str]] = field(default_factory=list)
     left_out: list[LeftOut] = field(default_factory=list)
+    rejected: list[Rejected] = field(default_factory=list)
     waiting: list[Waiting] = field(default_factory=list)
     passed_over: list[str] = field(default_factory=list)
     notes: list[str] = field(default_factory=list)
@@ -88,4 +109,10 @@ class Report:
 
 
 MAX_NAMED = 200
-_LISTS = ("left_out", "waiting", "passed_over", "notes", "changes")
+_LISTS = ("left_out", "rejected", "waiting", "passed_over", "notes", "changes")
+
+
+def status_bytes(report: Report) -> bytes:
+    """status.json: the only published file with the time of the run in it."""
+    options = orjson.OPT_SORT_KEYS | orjson.OPT_INDENT_2 | orjson.OPT_APPEND_NEWLINE
+    return orjson.dumps(report.as_status(), option=options)

@@ -5,43 +5,19 @@ from __future__ import annotations
 import hashlib
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import AbstractContextManager, ExitStack
-from dataclasses import dataclass
 from datetime import datetime
 from itertools import zip_longest
 from pathlib import Path
 
 from indexer.channel.plan import Change
 from indexer.progress import Progress, counted
+from indexer.rebuild.look import Look
 from indexer.rebuild.planning import SubdirPlan
 from indexer.rebuild.previous import Previous
 from indexer.rebuild.publish import Staged
 from indexer.render import channeldata, history, pages, repodata, shards, summary
 from indexer.render.history import ChangeEntry, FileEntry, Snapshot, SubdirEntry
 from indexer.render.sorted_lines import SortedLines
-
-# Goes up when the same records are written as other bytes.
-RENDERING = 2
-
-
-@dataclass(frozen=True, slots=True)
-class Look:
-    """All that goes into the files besides records. ``base_urls`` is None where there is none."""
-
-    info: pages.SiteInfo
-    base_url: str | None
-
-    def base_url_of(self, subdir: str) -> str | None:
-        """The CEP 15 base_url of a subdir."""
-        return None if self.base_url is None else f"{self.base_url.rstrip('/')}/{subdir}/"
-
-    def of_subdir(self, subdir: str) -> str:
-        """What a subdir's files were made with."""
-        return f"{RENDERING} {self.base_url_of(subdir) or '-'}"
-
-    def of_channel(self) -> str:
-        """What the channel-wide files were made with."""
-        text = f"{RENDERING} {self.info} {pages.templates_digest()}"
-        return hashlib.sha256(text.encode()).hexdigest()
 
 
 def expire(plan: SubdirPlan, previous: Previous, now: datetime) -> tuple[dict[str, str], list[str]]:
@@ -130,8 +106,12 @@ def write_channel(
     plans: Sequence[SubdirPlan],
     entries: Mapping[str, SubdirEntry],
     now: datetime,
+    rejections: bytes,
 ) -> Snapshot:
-    """Write the channel-wide files over what the staged tree's subdirs hold, snapshot last."""
+    """Write the channel-wide files over what the staged tree's subdirs hold, snapshot last.
+
+    ``rejections`` is what the site remembers of them; empty where there never was one.
+    """
     summaries = {subdir: _summaries(staged.root, subdir) for subdir in sorted(entries)}
     recent = [*_recent(plans, now), *previous.changes()][: history.MAX_CHANGES]
     counts = previous.counts()
@@ -143,6 +123,8 @@ def write_channel(
     _write(staged, files, pages.FILE_NAME, pages.render_index(look.info, summaries))
     _write(staged, files, history.CHANGES, history.encode_changes(recent))
     _write(staged, files, history.COUNTS, history.encode_counts(counts))
+    if rejections:
+        _write(staged, files, history.REJECTIONS, rejections)
     snapshot = Snapshot(
         registry=look.info.registry,
         channel=look.info.channel,

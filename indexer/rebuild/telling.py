@@ -6,11 +6,11 @@ from collections.abc import Iterator, Mapping, Sequence
 from datetime import UTC, datetime
 
 from indexer.channel import codec
-from indexer.channel.artifact import place_of
+from indexer.channel.artifact import Place, place_of
 from indexer.rebuild.planning import SubdirPlan
-from indexer.rebuild.report import Report, SubdirReport, Waiting
+from indexer.rebuild.report import Rejected, Report, SubdirReport, Waiting
 from indexer.rebuild.state import State, Told
-from indexer.rebuild.tally import LeftOut, Tally
+from indexer.rebuild.tally import LeftOut, Tally, left_out_of, void_verdict
 from indexer.registry.feed import SOURCE
 from indexer.registry.names import Listing
 from indexer.render import history
@@ -36,14 +36,22 @@ def tell(
             indexed=statuses.get("indexed", 0),
             waiting=statuses.get("waiting", 0),
             rejected=statuses.get("rejected", 0),
+            verdicts=state.verdicts.count(subdir),
             unsound=statuses.get("unsound", 0),
             count=plan.count,
         )
         report.passed_over += tally.passed_over
         report.left_out += tally.left_out
         for told in state.told(subdir):
-            report.left_out += _faults(told)
+            if told.status == "rejected":
+                report.rejected += _rejected(told)
+            else:
+                report.left_out += _faults(told)
             report.notes += [f"{_name(told)}: {note}" for note in told.notes]
+        for void in state.verdicts.void(subdir):
+            report.subdirs[subdir].void += 1
+            place = Place(subdir, void.repository, void.tag)
+            report.left_out.append(left_out_of(place, void_verdict(void.reason)))
         waiting = report.subdirs[subdir].waiting
         if max(plan.count.total, waiting) > _MAX_NAMED:
             report.notes.append(
@@ -86,6 +94,12 @@ def _faults(told: Told) -> Iterator[LeftOut]:
     place = told.place
     for fault in told.faults:
         yield LeftOut(place.subdir, place.repository, place.tag, fault.file_name, fault.reason)
+
+
+def _rejected(told: Told) -> Iterator[Rejected]:
+    place = told.place
+    for fault in told.faults:
+        yield Rejected(place.subdir, place.repository, place.tag, fault.file_name, fault.reason)
 
 
 def _waiting(told: Told) -> Waiting:

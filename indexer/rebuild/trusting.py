@@ -15,6 +15,7 @@ from indexer.channel.artifact import place_of
 from indexer.errors import ContentError
 from indexer.rebuild.verdicts import RememberedVerdicts
 from indexer.registry.base import Registry
+from indexer.registry.content import Digest
 from indexer.trust.judging import Held, Verdicts
 from indexer.trust.keys import Keyring
 from indexer.trust.reading import LostVerdictError, read_verdict
@@ -32,6 +33,10 @@ class Judged:
     verdicts: Verdicts | None = None
     ground: str = ""
     doubtful: frozenset[str] = frozenset()
+
+    def lets_stay(self, archive: Digest) -> bool:
+        """Whether an archive that was let in before may stay, whatever its tag leads to by now."""
+        return self.verdicts is None or self.verdicts.lets_stay(archive)
 
 
 # Where the policy asks for no verdicts.

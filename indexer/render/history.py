@@ -7,7 +7,7 @@ and trust it as far as it trusts where it got the snapshot from.
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import asdict, dataclass, field
 from datetime import UTC, datetime, timedelta
 from typing import Any
@@ -155,6 +155,28 @@ def decode_counts(data: bytes) -> list[dict[str, Any]]:
     return counts
 
 
+def encode_unsettled(unsettled: Mapping[tuple[str, str, str], int]) -> bytes:
+    """Since when artifacts wait (seconds since 1970), by subdir, repository and tag; sorted."""
+    return _lines(
+        [
+            [*place, rfc3339(datetime.fromtimestamp(seconds, UTC))]
+            for place, seconds in sorted(unsettled.items())
+        ]
+    )
+
+
+def decode_unsettled(data: bytes) -> dict[tuple[str, str, str], int]:
+    """Read what ``encode_unsettled`` wrote. Raises ContentError."""
+    found = {}
+    try:
+        for subdir, repository, tag, time in _load(data, UNSETTLED):
+            place = (str(subdir), str(repository), str(tag))
+            found[place] = int(datetime.fromisoformat(time).timestamp())
+    except (TypeError, ValueError, OverflowError) as error:
+        raise ContentError(f"{UNSETTLED} can't be read: {error}") from error
+    return found
+
+
 def supersede(
     superseded: Mapping[str, str], replaced: Iterable[str], current: Iterable[str], now: datetime
 ) -> tuple[dict[str, str], list[str]]:
@@ -197,6 +219,6 @@ def _pretty(value: object) -> bytes:
     return orjson.dumps(value, option=options)
 
 
-def _lines(items: list[dict[str, Any]]) -> bytes:
+def _lines(items: Sequence[Any]) -> bytes:
     encoded = [orjson.dumps(item, option=orjson.OPT_SORT_KEYS) for item in items]
     return b"[\n" + b",\n".join(encoded) + b"\n]\n"

@@ -73,7 +73,11 @@ def test_what_is_at_hand_already_is_not_fetched_again(moved: Rig) -> None:
         report = moved.rebuild(previous=host.http)
         asked = [request.path for request in host.requests]
     assert moved.tree() == tree_of(moved.root / "published")
-    assert asked == ["/history/snapshot.json", f"/noarch/shards/{missing.name}"]
+    assert asked == [
+        "/history/snapshot.json",
+        "/history/unsettled.json",
+        f"/noarch/shards/{missing.name}",
+    ]
     assert report.outcome == "unchanged"
     assert any("made a copy" in note for note in report.notes)
 
