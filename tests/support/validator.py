@@ -17,7 +17,8 @@ from indexer.trust.keys import KeyFile, Keyring, load_keyring, load_signer, make
 from indexer.trust.storage import VerdictTag, put_verdict, verdict_tag
 from indexer.trust.verdict import Verdict
 
-VALIDATED_AT = datetime(2026, 11, 1, 12, 0, tzinfo=UTC)
+# A day before rigs begin.
+VALIDATED_AT = datetime(2026, 10, 31, 12, 0, tzinfo=UTC)
 
 
 @dataclass(frozen=True)

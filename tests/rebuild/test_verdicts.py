@@ -1,0 +1,268 @@
+"""What verdicts cost a run, and what the state and the site remember of them."""
+
+from __future__ import annotations
+
+import itertools
+from datetime import UTC, datetime, timedelta
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from demo.packages import build
+from indexer.channel.artifact import place_of
+from indexer.channel.policy import Policy
+from indexer.errors import ConfigError, GuardError
+from indexer.trust.keys import KeyFile
+from tests.support.faults import is_manifest, status
+from tests.support.gate import VALIDATED, Gate, told
+from tests.support.rig import CHANNEL, Rig
+from tests.support.validator import VALIDATED_AT, Validator
+
+ALPHA, BETA = build("alpha"), build("beta")
+BZ2 = build("alpha", archive="tar.bz2")
+HOUR = timedelta(hours=1)
+
+
+@pytest.fixture
+def gate(rig: Rig) -> Gate:
+    return Gate(rig, rig.fake.http, CHANNEL, Validator(rig.root), Validator(rig.root, "stranger"))
+
+
+def asked(gate: Gate) -> list[str]:
+    """The references of the manifests that a run asked for."""
+    return [r.reference for r in gate.rig.fake.requests if r.kind == "manifests"]
+
+
+def test_nothing_new_is_neither_fetched_nor_verified_again(
+    gate: Gate, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    for package in (ALPHA, BETA):
+        gate.push(package)
+        gate.validate(package)
+    gate.reject(BETA, time=VALIDATED_AT - HOUR)
+    gate.rebuild()
+    before = gate.rig.tree()
+
+    def verify(*_: object) -> None:
+        raise AssertionError("a verdict was verified again")
+
+    monkeypatch.setattr("indexer.trust.reading.open_envelope", verify)
+    report = gate.rebuild()
+    assert (report.outcome, asked(gate)) == ("unchanged", [])
+    assert gate.rig.tree() == before
+
+
+def test_a_new_verdict_costs_itself_and_a_look_at_its_package(gate: Gate) -> None:
+    gate.push(ALPHA)
+    gate.push(BETA)
+    gate.validate(BETA)
+    gate.rebuild()
+    tag = gate.validate(ALPHA)
+    gate.rebuild()
+    assert asked(gate) == [str(tag), "1.0-0"]
+    assert set(gate.indexed()) == {"alpha-1.0-0.conda", "beta-1.0-0.conda"}
+
+
+def test_a_no_costs_itself_and_a_look_at_its_package(gate: Gate) -> None:
+    for number in range(5):
+        package = build("alpha", f"{number}.0")
+        gate.push(package)
+        gate.validate(package)
+    gate.rebuild()
+    tag = gate.reject(build("alpha", "3.0"), time=VALIDATED_AT + HOUR)
+    gate.rebuild()
+    assert asked(gate) == [str(tag), "3.0-0"]
+    assert "alpha-3.0-0.conda" not in gate.indexed()
+
+
+def test_with_other_keys_everything_is_judged_anew(gate: Gate) -> None:
+    gate.push(ALPHA)
+    gate.push(BETA)
+    tag = gate.validate(ALPHA)
+    other = gate.stranger.say(gate.address, gate.channel, BETA)
+    gate.rebuild()
+    assert set(gate.indexed()) == {ALPHA.file_name}
+    both = (gate.validator.file, gate.stranger.file)
+    gate.rebuild(trust=both)
+    assert {str(tag), str(other)} <= set(asked(gate))
+    assert set(gate.indexed()) == {ALPHA.file_name, BETA.file_name}
+    gate.rebuild(trust=both[::-1])
+    assert asked(gate) == []
+    gate.rebuild(trust=(gate.stranger.file,))
+    assert set(gate.indexed()) == {BETA.file_name}
+
+
+def test_a_key_counts_within_its_time(gate: Gate) -> None:
+    gate.push(ALPHA)
+    gate.validate(ALPHA)
+
+    def trusted(**times: Any) -> tuple[KeyFile, ...]:
+        return (KeyFile(path=gate.validator.public, **times),)
+
+    report = gate.rebuild(trust=trusted(not_after=VALIDATED_AT - HOUR))
+    assert gate.indexed() == {}
+    assert "when the key" in told(report)
+    gate.rebuild(trust=trusted(not_before=VALIDATED_AT + HOUR))
+    assert gate.indexed() == {}
+    gate.rebuild(trust=trusted(not_before=VALIDATED_AT, not_after=VALIDATED_AT))
+    assert set(gate.indexed()) == {ALPHA.file_name}
+
+
+def test_another_format_joins_and_waits_for_a_verdict_of_its_own(gate: Gate) -> None:
+    gate.push(ALPHA)
+    gate.validate(ALPHA)
+    gate.rebuild()
+    gate.push(ALPHA, BZ2)
+    report = gate.rebuild(recheck=1)
+    assert set(gate.indexed()) == {ALPHA.file_name}
+    assert any("alpha-1.0-0.tar.bz2: no verdict" in note for note in report.notes)
+    gate.validate(BZ2)
+    gate.rebuild()
+    assert set(gate.indexed()) == {ALPHA.file_name, BZ2.file_name}
+    gate.reject(ALPHA, time=VALIDATED_AT + HOUR)
+    report = gate.rebuild()
+    assert set(gate.indexed()) == {BZ2.file_name}
+    assert "alpha-1.0-0.conda: rejected" in told(report)
+
+
+def test_a_verdict_outlives_an_annotation(gate: Gate) -> None:
+    gate.push(ALPHA)
+    gate.validate(ALPHA)
+    gate.push(ALPHA, annotations=VALIDATED)
+    gate.rebuild()
+    assert set(gate.indexed()) == {ALPHA.file_name}
+
+
+def test_a_lost_state_gives_the_same_site(gate: Gate) -> None:
+    for package in (ALPHA, BETA):
+        gate.push(package)
+        gate.validate(package)
+    gate.reject(BETA, time=VALIDATED_AT + HOUR)
+    gate.rebuild()
+    before = gate.rig.tree()
+    gate.rig.state_file.unlink()
+    assert gate.rebuild().outcome == "unchanged"
+    assert gate.rig.tree() == before
+
+
+def test_a_verdict_that_cant_be_read_for_now_is_read_next_time(gate: Gate) -> None:
+    gate.push(ALPHA)
+    tag = gate.validate(ALPHA)
+    full_name = gate.full_name(place_of("noarch", ALPHA.file_name))
+    gate.rig.fake.knobs.faults.append(status(404, match=is_manifest(full_name, str(tag)), times=1))
+    report = gate.rebuild()
+    assert gate.indexed() == {}
+    assert "listed, but can't be read" in told(report)
+    gate.rebuild()
+    assert set(gate.indexed()) == {ALPHA.file_name}
+
+
+@pytest.mark.parametrize("after", range(1, 9))
+def test_a_run_that_broke_off_is_gone_on_with(gate: Gate, after: int) -> None:
+    """At whatever request: what was let in before stays as it was, and the next run is right."""
+    packages = [build("alpha", f"{number}.0") for number in range(3)]
+    for package in packages:
+        gate.push(package)
+        gate.validate(package)
+    gate.rebuild()
+    gate.reject(packages[0], time=VALIDATED_AT + HOUR)
+    gate.remove_verdict(packages[1], gate.validate(packages[1]))
+    gate.push(build("alpha", "9.0"))
+    gate.validate(build("alpha", "9.0"))
+    counter = itertools.count(1)
+    gate.rig.fake.knobs.faults.append(status(500, match=lambda _: next(counter) >= after))
+    before = gate.indexed()
+    with pytest.raises(Exception, match="500"):
+        gate.rebuild()
+    assert gate.indexed() == before
+    gate.rig.fake.knobs.faults.clear()
+    gate.rebuild()
+    assert set(gate.indexed()) == {"alpha-2.0-0.conda", "alpha-9.0-0.conda"}
+
+
+def test_rejections_that_cant_be_read_stop_a_run(gate: Gate) -> None:
+    gate.push(ALPHA)
+    gate.reject(ALPHA)
+    gate.rebuild()
+    path = gate.rig.site / "history/rejections.json"
+    path.write_bytes(path.read_bytes().replace(b"alpha", b"gamma"))
+    with pytest.raises(GuardError, match=r"rejections\.json.*would be let in again"):
+        gate.rebuild()
+    path.unlink()
+    with pytest.raises(GuardError, match=r"rejections\.json"):
+        gate.rebuild()
+    report = gate.rebuild(allow_drop=True)
+    assert any("rejections.json" in note for note in report.notes)
+
+
+def test_rejections_outlive_a_time_with_another_policy(gate: Gate) -> None:
+    gate.push(ALPHA)
+    gate.validate(ALPHA)
+    no = gate.reject(ALPHA, time=VALIDATED_AT + HOUR)
+    gate.rebuild()
+    gate.remove_verdict(ALPHA, no)
+    gate.rebuild(policy=Policy("none"), trust=())
+    assert set(gate.indexed()) == {ALPHA.file_name}
+    gate.rebuild(allow_drop=True)
+    assert gate.indexed() == {}
+
+
+def test_rejections_come_along_from_a_site_elsewhere(gate: Gate, tmp_path: Path) -> None:
+    gate.push(ALPHA)
+    gate.validate(ALPHA)
+    no = gate.reject(ALPHA, time=VALIDATED_AT + HOUR)
+    gate.rebuild()
+    gate.remove_verdict(ALPHA, no)
+    before = gate.rig.site
+    gate.rebuild(output=tmp_path / "other", state=tmp_path / "fresh", previous=str(before))
+    assert b"alpha-1.0-0.conda" in (tmp_path / "other/history/rejections.json").read_bytes()
+
+
+def test_how_long_an_artifact_waits_outlives_a_lost_state(gate: Gate) -> None:
+    gate.push(ALPHA)
+    since = gate.rebuild().waiting[0].since
+    gate.rebuild()
+    gate.rig.state_file.unlink()
+    assert gate.rebuild().waiting[0].since == since
+    # Rejected, it has been there as long; let in, it doesn't wait.
+    gate.reject(ALPHA)
+    gate.rebuild()
+    unsettled = gate.rig.site / "history/unsettled.json"
+    assert since.encode() in unsettled.read_bytes()
+    gate.validate(ALPHA, time=VALIDATED_AT + HOUR)
+    gate.rebuild()
+    assert unsettled.read_bytes() == b"[\n\n]\n"
+
+
+def test_a_waiting_upload_changes_nothing_that_clients_read(gate: Gate) -> None:
+    gate.push(ALPHA)
+    gate.validate(ALPHA)
+    gate.rebuild()
+    gate.push(BETA)
+    before = gate.rig.tree()
+    assert gate.rebuild().outcome == "unchanged"
+    after = gate.rig.tree()
+    assert after.pop("history/unsettled.json")
+    assert after == before
+
+
+def test_keys_that_cant_be_read_stop_a_run_before_anything(gate: Gate, tmp_path: Path) -> None:
+    gate.push(ALPHA)
+    for name, content in (("missing", None), ("private", gate.validator.private.read_bytes())):
+        path = tmp_path / name
+        if content is not None:
+            path.write_bytes(content)
+        with pytest.raises(ConfigError, match=name):
+            gate.rebuild(trust=(KeyFile(path=path),))
+    assert gate.rig.fake.requests == []
+
+
+def test_the_report_names_the_keys_and_the_time_is_that_of_the_verdict(gate: Gate) -> None:
+    gate.push(ALPHA)
+    gate.reject(ALPHA, time=datetime(2026, 1, 2, 3, 4, 5, tzinfo=UTC))
+    report = gate.rebuild()
+    key = gate.validator.keyring.keys[0].name
+    assert report.trusted == [key]
+    assert f"rejected 2026-01-02 03:04:05 UTC by the key {key}" in told(report)
+    assert report.as_status()["rejected"]["total"] == 1
