@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import itertools
+import sqlite3
+from contextlib import closing
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any
@@ -13,6 +15,7 @@ from demo.packages import build
 from indexer.channel.artifact import place_of
 from indexer.channel.policy import Policy
 from indexer.errors import ConfigError, GuardError
+from indexer.rebuild.verdicts import RememberedVerdicts
 from indexer.trust.keys import KeyFile
 from tests.support.faults import is_manifest, status
 from tests.support.gate import VALIDATED, Gate, told
@@ -266,3 +269,57 @@ def test_the_report_names_the_keys_and_the_time_is_that_of_the_verdict(gate: Gat
     assert report.trusted == [key]
     assert f"rejected 2026-01-02 03:04:05 UTC by the key {key}" in told(report)
     assert report.as_status()["rejected"]["total"] == 1
+
+
+def test_what_another_machine_saw_rejected_goes_here_too(gate: Gate, tmp_path: Path) -> None:
+    gate.push(ALPHA)
+    gate.validate(ALPHA)
+    gate.rebuild()
+    no = gate.reject(ALPHA, time=VALIDATED_AT + HOUR)
+    elsewhere = tmp_path / "elsewhere"
+    gate.rebuild(output=elsewhere, state=tmp_path / "fresh", previous=str(gate.rig.site))
+    gate.remove_verdict(ALPHA, no)
+    # By this machine's state nothing has changed.
+    gate.rebuild(previous=str(elsewhere))
+    assert gate.indexed() == {}
+
+
+def test_what_was_never_let_in_is_remembered_as_rejected_too(gate: Gate) -> None:
+    gate.push(BETA)
+    gate.validate(BETA)
+    gate.rebuild()
+    gate.push(ALPHA)
+    no = gate.reject(ALPHA)
+    assert gate.rebuild().outcome == "published"
+    gate.remove_verdict(ALPHA, no)
+    gate.validate(ALPHA, time=VALIDATED_AT - HOUR)
+    gate.rig.state_file.unlink()
+    gate.rebuild()
+    assert set(gate.indexed()) == {BETA.file_name}
+
+
+def test_what_was_judged_once_isnt_judged_again(
+    gate: Gate, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    gate.push(ALPHA)
+    gate.validate(ALPHA)
+    gate.rebuild()
+
+    def claims(*_: object) -> None:
+        raise AssertionError("a repository was judged again")
+
+    monkeypatch.setattr(RememberedVerdicts, "claims", claims)
+    assert gate.rebuild().outcome == "unchanged"
+
+
+def test_a_verdict_that_was_altered_in_the_state_is_not_believed(gate: Gate) -> None:
+    gate.push(ALPHA)
+    gate.reject(ALPHA)
+    gate.rebuild()
+    with closing(sqlite3.connect(gate.rig.state_file)) as state, state:
+        (body,) = state.execute("SELECT body FROM verdict").fetchone()
+        altered = body.replace(b'"passed":false', b'"passed":true')
+        state.execute("UPDATE verdict SET result = 'PASSED', body = ?", (altered,))
+    report = gate.rebuild()
+    assert any("the state was damaged" in note for note in report.notes)
+    assert gate.indexed() == {}
