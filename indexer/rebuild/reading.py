@@ -119,12 +119,16 @@ class Reader:
     def forget_others(
         self, subdir: str, listed: Collection[str], selected: Callable[[str], bool]
     ) -> None:
-        """Forget the selected repositories that are named no more, and their records."""
+        """Forget the selected repositories that are named no more, with all that was in them."""
         for repository in self._state.repositories(subdir):
             if repository not in listed and selected(repository):
                 for tag in self._state.tags(subdir, repository):
                     self._state.forget(Place(subdir, repository, tag), self._now)
                 self._state.doubt(subdir, repository)
+        verdicts = self._state.verdicts
+        for repository in verdicts.repositories(subdir):
+            if repository not in listed and selected(repository):
+                verdicts.forget_repository(subdir, repository)
         self._state.commit()
 
     def _work(self, selection: Selection, listings: Listings, tally: Tally) -> None:

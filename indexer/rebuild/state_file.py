@@ -73,13 +73,13 @@ CREATE TABLE name (
 CREATE TABLE verdict (
     subdir TEXT NOT NULL,
     repository TEXT NOT NULL,
-    tag TEXT NOT NULL,
+    tag BLOB NOT NULL,
     result TEXT NOT NULL,
     time INTEGER NOT NULL,
     body BLOB NOT NULL,
-    crc INTEGER NOT NULL,
-    PRIMARY KEY (subdir, repository, tag)
-) WITHOUT ROWID;
+    crc INTEGER NOT NULL
+);
+CREATE INDEX verdict_tag ON verdict (subdir, repository, tag, result, time);
 CREATE INDEX verdict_told ON verdict (subdir, result) WHERE result <> 'PASSED';
 CREATE TABLE judged (
     subdir TEXT NOT NULL,

@@ -80,9 +80,9 @@ class Trust:
     def compare(self, subdir: str, repository: str, tags: Iterable[str]) -> list[VerdictTag]:
         """Forget the verdicts that are listed no more; gives the new ones."""
         known = {item.tag for item in self._remembered.known(subdir, repository, self._now)}
-        listed = {tag: found for tag in tags if (found := parse_tag(tag)) is not None}
-        self._remembered.forget(subdir, repository, known - listed.keys())
-        return [listed[tag] for tag in sorted(listed.keys() - known)]
+        listed = {found for tag in tags if (found := parse_tag(tag)) is not None}
+        self._remembered.forget(subdir, repository, known - listed)
+        return sorted(listed - known, key=str)
 
     def read(
         self, registry: Registry, full_name: str, subdir: str, repository: str, tag: VerdictTag
@@ -100,7 +100,7 @@ class Trust:
         """Remember what was read."""
         if not answer.is_lost:
             found = answer.held or answer.reason
-            self._remembered.put(subdir, repository, str(tag), found)
+            self._remembered.put(subdir, repository, tag, found)
 
     def has_changed(self, subdir: str, repository: str) -> bool:
         """Whether a repository has to be judged anew, though its verdicts are those known."""

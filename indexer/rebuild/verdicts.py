@@ -18,6 +18,7 @@ import orjson
 from indexer.rebuild.decoding import DamagedStateError, decoding
 from indexer.registry.content import Digest
 from indexer.trust.judging import Claim, Held
+from indexer.trust.storage import VerdictTag
 from indexer.trust.verdict import Verdict
 
 _KEYS = "trusted keys"
@@ -28,7 +29,7 @@ _VOID = "void"
 class Known:
     """A verdict's tag as it is remembered; ``later``: it is dated in the future."""
 
-    tag: str
+    tag: VerdictTag
     later: bool
 
 
@@ -58,30 +59,53 @@ class RememberedVerdicts:
         self._db.execute("INSERT OR REPLACE INTO meta VALUES (?, ?)", (_KEYS, keys))
 
     def known(self, subdir: str, repository: str, now: datetime) -> list[Known]:
-        """The verdicts' tags of a repository, in order."""
+        """The verdicts' tags of a repository, in order. Raises DamagedStateError."""
+        # All of it stands in an index: every run asks this of every repository.
         rows = self._db.execute(
             "SELECT tag, result = 'PASSED' AND time > ? FROM verdict"
             " WHERE subdir = ? AND repository = ? ORDER BY tag",
             (_microseconds(now), subdir, repository),
         )
-        return [Known(tag, bool(later)) for tag, later in rows]
+        with decoding():
+            return [Known(_tag(packed), bool(later)) for packed, later in rows]
 
-    def put(self, subdir: str, repository: str, tag: str, found: Held | str) -> None:
+    def put(self, subdir: str, repository: str, tag: VerdictTag, found: Held | str) -> None:
         """Remember what a tag came to: a verdict, or why it is none that counts."""
         if isinstance(found, str):
             result, time, body = _VOID, 0, orjson.dumps(found)
         else:
             result = "PASSED" if found.verdict.passed else "FAILED"
             time, body = _microseconds(found.verdict.time), orjson.dumps(_fields(found))
-        row = (subdir, repository, tag, result, time, body)
-        self._db.execute("INSERT OR REPLACE INTO verdict VALUES (?,?,?,?,?,?,?)", (*row, _crc(row)))
+        row = (subdir, repository, _packed(tag), result, time, body)
+        self.forget(subdir, repository, [tag])
+        self._db.execute("INSERT INTO verdict VALUES (?, ?, ?, ?, ?, ?, ?)", (*row, _crc(row)))
 
-    def forget(self, subdir: str, repository: str, tags: Iterable[str]) -> None:
+    def forget(self, subdir: str, repository: str, tags: Iterable[VerdictTag]) -> None:
         """These tags are gone."""
         self._db.executemany(
             "DELETE FROM verdict WHERE subdir = ? AND repository = ? AND tag = ?",
-            [(subdir, repository, tag) for tag in tags],
+            [(subdir, repository, _packed(tag)) for tag in tags],
         )
+
+    def repositories(self, subdir: str) -> list[str]:
+        """Every repository that has verdicts."""
+        # From one to the next by the index, as in the state.
+        rows = self._db.execute(
+            "WITH RECURSIVE found(name) AS (SELECT min(repository) FROM verdict WHERE subdir = ?1"
+            " UNION ALL SELECT (SELECT min(repository) FROM verdict WHERE subdir = ?1"
+            "  AND repository > name) FROM found WHERE name IS NOT NULL)"
+            " SELECT name FROM found WHERE name IS NOT NULL",
+            (subdir,),
+        )
+        return [row[0] for row in rows]
+
+    def forget_repository(self, subdir: str, repository: str) -> None:
+        """A repository is gone, and what was said in it."""
+        for table in ("verdict", "judged"):
+            self._db.execute(
+                f"DELETE FROM {table} WHERE subdir = ? AND repository = ?",  # noqa: S608  constants
+                (subdir, repository),
+            )
 
     def held(self, subdir: str, repository: str) -> list[Held]:
         """The verdicts of a repository that count. Raises DamagedStateError."""
@@ -99,7 +123,7 @@ class RememberedVerdicts:
         )
         with decoding():
             for row in rows:
-                yield Voided(row[1], row[2], str(_body(row)))
+                yield Voided(row[1], str(_tag(row[2])), str(_body(row)))
 
     def count(self, subdir: str) -> int:
         """How many there are, of whatever worth."""
@@ -139,42 +163,47 @@ class RememberedVerdicts:
             values,
         )
         with decoding():
-            return [_read(row[2], _body(row)) for row in rows]
+            return [_read(row, _body(row)) for row in rows]
 
 
-def _fields(held: Held) -> dict[str, Any]:
+def _fields(held: Held) -> list[str]:
+    """What a row doesn't say by itself. Of a yes nobody asks who gave it, and why."""
     verdict = held.verdict
-    return {
-        "subdir": verdict.subdir,
-        "file_name": verdict.file_name,
-        "archive": verdict.archive.hex,
-        "index_json": verdict.index_json.hex,
-        "passed": verdict.passed,
-        "time": verdict.time.isoformat(),
-        "verifier": verdict.verifier,
-        "policy": verdict.policy,
-        "reason": verdict.reason,
-        "key": held.key_id,
-    }
+    common = [verdict.file_name, verdict.index_json.hex, verdict.time.isoformat(), held.key_id]
+    return common if verdict.passed else [*common, verdict.verifier, verdict.policy, verdict.reason]
 
 
-def _read(tag: str, fields: dict[str, Any]) -> Held:
-    key = fields.pop("key")
+def _read(row: tuple[Any, ...], fields: list[str]) -> Held:
+    file_name, index_json, time, key, *rest = fields
+    verifier, policy, reason = rest or ("", "", "")
+    tag = _tag(row[2])
     verdict = Verdict(
-        **fields
-        | {
-            "archive": Digest(fields["archive"]),
-            "index_json": Digest(fields["index_json"]),
-            "time": datetime.fromisoformat(fields["time"]),
-        }
+        subdir=row[0],
+        file_name=file_name,
+        archive=tag.archive,
+        index_json=Digest(index_json),
+        passed=row[3] == "PASSED",
+        time=datetime.fromisoformat(time),
+        verifier=verifier,
+        policy=policy,
+        reason=reason,
     )
-    return Held(verdict, key, tag)
+    return Held(verdict, key, str(tag))
+
+
+def _packed(tag: VerdictTag) -> bytes:
+    """A verdict's tag in half of its length."""
+    return bytes.fromhex(tag.archive.hex + tag.envelope)
+
+
+def _tag(packed: bytes) -> VerdictTag:
+    return VerdictTag(Digest(packed[:32].hex()), packed[32:].hex())
 
 
 def _body(row: tuple[Any, ...]) -> Any:
     """What a row holds; what a disk or an editor did to it would let packages in."""
     if row[-1] != _crc(row[:-1]):
-        raise DamagedStateError(f"the verdict {row[2]} was altered")
+        raise DamagedStateError(f"a verdict of {row[0]}/{row[1]} was altered")
     return orjson.loads(row[5])
 
 
