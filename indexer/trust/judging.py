@@ -77,8 +77,10 @@ class Verdicts:
         self._held = tuple(held)
         self._now = now
         self._by_file: dict[str, list[Held]] = {}
+        self._by_archive: dict[Digest, list[Held]] = {}
         for item in self._held:
             self._by_file.setdefault(item.verdict.file_name, []).append(item)
+            self._by_archive.setdefault(item.verdict.archive, []).append(item)
 
     def judge(self, claim: Claim) -> Judgement:
         """The latest verdict wins; of two of the same time, the one that says no."""
@@ -96,7 +98,7 @@ class Verdicts:
             return Judgement(rejected=True, reason=self._no(failed), held=failed)
         if passed:
             return Judgement(passed=True, held=passed)
-        return Judgement(reason=self._near(claim, known))
+        return Judgement(reason=self._near(claim))
 
     def lets_stay(self, archive: Digest) -> bool:
         """Whether the last word on an archive, whatever lies beside it, is yes."""
@@ -124,14 +126,29 @@ class Verdicts:
             for item in self._held
         )
 
-    def _near(self, claim: Claim, known: list[Held]) -> str:
+    def _near(self, claim: Claim) -> str:
         """Why a verdict that seems to be meant doesn't count; empty where there is none."""
-        last = _latest(item for item in known if item.verdict.passed)
-        if last is None:
+        by_file = self._by_file.get(claim.file_name, [])
+        by_archive = self._by_archive.get(claim.archive, [])
+        near = max(
+            (item for item in (*by_file, *by_archive) if item.verdict.passed),
+            key=lambda item: (
+                item.verdict.file_name == claim.file_name,
+                item.verdict.archive == claim.archive,
+                item.verdict.index_json == claim.index_json,
+                item.verdict.time,
+            ),
+            default=None,
+        )
+        if near is None:
             return ""
-        verdict, what = last.verdict, f"validated {last.when_and_who}"
+        verdict, what = near.verdict, f"validated {near.when_and_who}"
+        if verdict.file_name != claim.file_name:
+            return f"{what} as {verdict.file_name}, not by this name"
         if verdict.archive != claim.archive:
             return f"{what} with the archive {verdict.archive}; here it is {claim.archive}"
+        if claim.index_json is None:
+            return f"{what} with one index.json; here there is none, or several"
         if verdict.index_json != claim.index_json:
             return f"{what} with the index.json {verdict.index_json}; here it is {claim.index_json}"
         return f"{what}, which lies in the future"
