@@ -49,7 +49,7 @@ def parse_reference(text: str) -> Reference:
     subdir, _, name = what.rpartition("/")
     if subdir and not SUBDIR.fullmatch(subdir):
         raise ConfigError(f"{printable(text, 300)!r}: {subdir!r} is no subdir, such as linux-64.")
-    if name.endswith(EXTENSIONS):
+    if name.endswith(EXTENSIONS) and ":" not in name:
         if name.count("-") < 2:
             raise ConfigError(f"{printable(text, 300)!r} is no package file's name: {_FORMS}.")
         place = place_of(subdir, name)
