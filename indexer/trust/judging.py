@@ -74,11 +74,10 @@ class Verdicts:
     """
 
     def __init__(self, held: Iterable[Held] = (), now: datetime | None = None) -> None:
-        self._held = tuple(held)
         self._now = now
         self._by_file: dict[str, list[Held]] = {}
         self._by_archive: dict[Digest, list[Held]] = {}
-        for item in self._held:
+        for item in held:
             self._by_file.setdefault(item.verdict.file_name, []).append(item)
             self._by_archive.setdefault(item.verdict.archive, []).append(item)
 
@@ -95,36 +94,20 @@ class Verdicts:
             and self._is_past(item)
         )
         if failed and (passed is None or passed.verdict.time <= failed.verdict.time):
-            return Judgement(rejected=True, reason=self._no(failed), held=failed)
+            return Judgement(rejected=True, reason=_no(failed), held=failed)
         if passed:
             return Judgement(passed=True, held=passed)
         return Judgement(reason=self._near(claim))
 
     def lets_stay(self, archive: Digest) -> bool:
         """Whether the last word on an archive, whatever lies beside it, is yes."""
-        mine = [item for item in self._held if item.verdict.archive == archive]
+        mine = self._by_archive.get(archive, [])
         failed = _latest(item for item in mine if not item.verdict.passed)
         passed = _latest(item for item in mine if item.verdict.passed and self._is_past(item))
         return passed is not None and (failed is None or failed.verdict.time < passed.verdict.time)
 
     def _is_past(self, item: Held) -> bool:
         return self._now is not None and item.verdict.time <= self._now
-
-    def _no(self, failed: Held) -> str:
-        said = f": {failed.verdict.reason}" if failed.verdict.reason else ""
-        text = f"rejected {failed.when_and_who}{said}"
-        if not failed.tag and not self._is_there(failed):
-            text += "; the verdict itself is gone from the registry"
-        return text
-
-    def _is_there(self, remembered: Held) -> bool:
-        verdict = remembered.verdict
-        return any(
-            item.tag
-            and (item.verdict.archive, item.verdict.time, item.verdict.passed)
-            == (verdict.archive, verdict.time, verdict.passed)
-            for item in self._held
-        )
 
     def _near(self, claim: Claim) -> str:
         """Why a verdict that seems to be meant doesn't count; empty where there is none."""
@@ -137,6 +120,7 @@ class Verdicts:
                 item.verdict.archive == claim.archive,
                 item.verdict.index_json == claim.index_json,
                 item.verdict.time,
+                item.tag,
             ),
             default=None,
         )
@@ -154,5 +138,12 @@ class Verdicts:
         return f"{what}, which lies in the future"
 
 
+def _no(failed: Held) -> str:
+    said = f": {failed.verdict.reason}" if failed.verdict.reason else ""
+    gone = "" if failed.tag else "; the verdict itself is gone from the registry"
+    return f"rejected {failed.when_and_who}{said}{gone}"
+
+
 def _latest(held: Iterable[Held]) -> Held | None:
-    return max(held, key=lambda item: item.verdict.time, default=None)
+    # In whatever order they were listed; and what is there before what is remembered of it.
+    return max(held, key=lambda item: (item.verdict.time, item.tag), default=None)
