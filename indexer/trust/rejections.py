@@ -26,9 +26,14 @@ def remember(known: Iterable[Held], seen: Iterable[Held]) -> list[Held]:
         if verdict.passed:
             continue
         key = (verdict.subdir, verdict.file_name, verdict.archive.hex)
-        if key not in latest or latest[key].verdict.time < verdict.time:
+        if key not in latest or _order(latest[key]) < _order(item):
             latest[key] = Held(verdict, item.key_id)
     return [latest[key] for key in sorted(latest)]
+
+
+def _order(item: Held) -> tuple[datetime, str, str]:
+    # Of several of the same time the same one is kept, whichever was listed first.
+    return item.verdict.time, item.verdict.reason, item.key_id
 
 
 def encode_rejections(rejections: Iterable[Held]) -> bytes:
@@ -56,7 +61,10 @@ def encode_rejections(rejections: Iterable[Held]) -> bytes:
 def decode_rejections(data: bytes) -> list[Held]:
     """Read what ``encode_rejections`` wrote. Raises ContentError."""
     try:
-        return [_held(item) for item in orjson.loads(data)]
+        items = orjson.loads(data)
+        if not isinstance(items, list):
+            raise TypeError("no list")  # noqa: TRY301  an empty map isn't an empty list
+        return [_held(item) for item in items]
     except (KeyError, TypeError, ValueError, OverflowError, ContentError) as error:
         reason = printable(f"{type(error).__name__}: {error}", 300)
         raise ContentError(f"the list of rejections can't be read: {reason}") from error
