@@ -35,7 +35,9 @@ def sign(verdict: Verdict, signer: CryptoSigner) -> bytes:
     decode_statement(payload)
     envelope = Envelope(payload, PAYLOAD_TYPE, {})
     envelope.sign(signer)
-    return orjson.dumps(envelope.to_dict())
+    data = orjson.dumps(envelope.to_dict())
+    _check_size(data)
+    return data
 
 
 def open_envelope(data: bytes, keyring: Keyring) -> Signed:
@@ -55,9 +57,13 @@ def open_envelope(data: bytes, keyring: Keyring) -> Signed:
     raise ContentError(refusals[0] if refusals else _unsigned(envelope, keyring))
 
 
-def _parse(data: bytes) -> Envelope:
+def _check_size(data: bytes) -> None:
     if len(data) > MAX_ENVELOPE:
         raise ContentError(f"its envelope has {len(data)} bytes (at most {MAX_ENVELOPE})")
+
+
+def _parse(data: bytes) -> Envelope:
+    _check_size(data)
     try:
         document: Any = orjson.loads(data)
         kind, signatures = document["payloadType"], document["signatures"]
