@@ -5,7 +5,7 @@ from __future__ import annotations
 import base64
 from collections.abc import Callable
 from dataclasses import replace
-from datetime import timedelta
+from datetime import UTC, datetime, timedelta
 from typing import Any
 
 import orjson
@@ -16,12 +16,12 @@ from indexer.trust.envelope import PAYLOAD_TYPE
 from indexer.trust.judging import Held
 from indexer.trust.keys import load_signer
 from indexer.trust.verdict import Verdict, encode_statement
-from tests.support.validator import VALIDATED_AT, Validator
+from tests.support.validator import Validator
 
 FILE = "alpha-1.0-h1_0.conda"
 ARCHIVE, OTHER_ARCHIVE = Digest.of(b"archive"), Digest.of(b"another archive")
 INDEX_JSON, OTHER_INDEX_JSON = Digest.of(b"index.json"), Digest.of(b"another index.json")
-NOON = VALIDATED_AT
+NOON = datetime(2026, 11, 1, 12, 0, tzinfo=UTC)
 HOUR = timedelta(hours=1)
 
 VERDICT = Verdict(

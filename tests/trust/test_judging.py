@@ -212,6 +212,26 @@ def test_the_rules_hold_for_any_verdicts_in_any_order(
     assert outcome(*items) == meant
 
 
+@pytest.mark.parametrize(
+    ("items", "stays"),
+    [
+        ([], False),
+        ([YES], True),
+        ([held(index_json=OTHER_INDEX_JSON)], True),
+        ([held(archive=OTHER_ARCHIVE)], False),
+        ([at(25, passed=True)], False),
+        ([YES, NO], False),
+        ([at(1, passed=True), NO], True),
+        ([YES, held(passed=False, archive=OTHER_ARCHIVE)], True),
+    ],
+)
+def test_what_was_let_in_stays_while_the_last_word_on_its_archive_is_yes(
+    items: list[Held], *, stays: bool
+) -> None:
+    assert Verdicts(items, NOW).lets_stay(ARCHIVE) == stays
+    assert not Verdicts(items).lets_stay(ARCHIVE)
+
+
 # Where a verdict is found
 
 TAG = VerdictTag(ARCHIVE, "0" * 32)
