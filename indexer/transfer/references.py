@@ -50,7 +50,8 @@ def parse_reference(text: str) -> Reference:
     if subdir and not SUBDIR.fullmatch(subdir):
         raise ConfigError(f"{printable(text, 300)!r}: {subdir!r} is no subdir, such as linux-64.")
     if name.endswith(EXTENSIONS) and ":" not in name:
-        if name.count("-") < 2:
+        *parts, last = name.rsplit("-", 2)
+        if len(parts) != 2 or not all(parts) or last in EXTENSIONS:
             raise ConfigError(f"{printable(text, 300)!r} is no package file's name: {_FORMS}.")
         place = place_of(subdir, name)
         found = Reference(subdir or None, place.repository, place.tag, name, digest)
