@@ -7,7 +7,7 @@ registry; ``data`` by the OCI image specification 1.1, "Embedded Content".
 from __future__ import annotations
 
 import base64
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -29,6 +29,7 @@ from indexer.registry.content import (
     Digest,
     ImageManifest,
     RawManifest,
+    parse_descriptor,
     parse_manifest,
 )
 
@@ -150,6 +151,39 @@ def without_archives(raw: RawManifest, file_names: Iterable[str]) -> bytes | Non
     return _encode(document, layers, document.get("annotations") or {})
 
 
+def only_archives(raw: RawManifest, keep: Collection[tuple[str, str]]) -> RawManifest:
+    """The manifest with those of its archives alone that are in ``keep``: file name and sha256.
+
+    An archive without a title goes by its digest and the ending its media type stands for. Its
+    very bytes where all of them stay. Raises ContentError where it is an image index.
+    """
+    image = _image(raw)
+    others = [layer for layer in archive_layers(image) if not _is_among(layer, keep)]
+    if not others:
+        return raw
+    document = _document(raw)
+    layers = [
+        item
+        for item, layer in zip(document["layers"], image.layers, strict=True)
+        if layer not in others
+    ]
+    body = _encode(document, layers, document.get("annotations") or {})
+    return RawManifest(body, raw.media_type or OCI_MANIFEST)
+
+
+def blobs(raw: RawManifest) -> list[Descriptor]:
+    """The blobs that a manifest names, its config among them, each once.
+
+    Raises ContentError where it is an image index.
+    """
+    found = {layer.digest: layer for layer in _image(raw).layers}
+    config = _document(raw).get("config")
+    if config is not None:
+        item = parse_descriptor(config)
+        found.setdefault(item.digest, item)
+    return list(found.values())
+
+
 def names_own_config(body: bytes) -> bool:
     """Whether a manifest of ours needs CONFIG; one that was there before keeps its own."""
     return str(CONFIG.digest).encode() in body
@@ -215,6 +249,13 @@ def _layers(archive: Archive) -> list[dict[str, Any]]:
     for layer in layers:
         layer["annotations"][CREATED] = archive.created
     return layers
+
+
+def _is_among(layer: Descriptor, keep: Collection[tuple[str, str]]) -> bool:
+    if layer.title is not None:
+        return (layer.title, layer.digest.hex) in keep
+    extension = ARCHIVE_TYPES[layer.media_type]
+    return any(name.endswith(extension) and sha256 == layer.digest.hex for name, sha256 in keep)
 
 
 def _keep_known(layer: dict[str, Any], old: Sequence[dict[str, Any]]) -> dict[str, Any]:

@@ -41,7 +41,7 @@ class Shelf:
     """One repository: the tags that may be packages, and the verdicts beside them.
 
     ``full_name`` is its name in the registry. ``held`` are the verdicts that count, remembered
-    rejections among them.
+    rejections among them; ``unread`` those that were not asked for.
     """
 
     subdir: str
@@ -50,6 +50,7 @@ class Shelf:
     tags: tuple[str, ...] = ()
     held: tuple[Held, ...] = ()
     void: tuple[Void, ...] = ()
+    unread: tuple[VerdictTag, ...] = ()
 
     def verdict_tags(self, archives: Iterable[Digest]) -> list[VerdictTag]:
         """Where the verdicts on these archives are, as far as they count."""
@@ -89,8 +90,11 @@ class Inspector:
             if item.verdict.subdir == subdir
             and codec.repository_name(item.verdict.name) == repository
         ]
-        void = []
-        for tag in filter(None, map(parse_tag, tags if self.keyring.keys else ())):
+        void, unread = [], []
+        for tag in filter(None, map(parse_tag, tags)):
+            if not self.keyring.keys:
+                unread.append(tag)
+                continue
             try:
                 held.append(
                     read_verdict(self.registry, full_name, subdir, repository, tag, self.keyring)
@@ -98,7 +102,9 @@ class Inspector:
             except ContentError as error:
                 void.append(Void(str(tag), str(error)))
         packages = tuple(tag for tag in tags if codec.is_package_tag(tag) and is_tag(tag))
-        return Shelf(subdir, repository, full_name, packages, tuple(held), tuple(void))
+        return Shelf(
+            subdir, repository, full_name, packages, tuple(held), tuple(void), tuple(unread)
+        )
 
     def look(self, shelf: Shelf, tag: str) -> Outcome:
         """What a tag leads to, and what the indexer would make of it."""

@@ -1,4 +1,4 @@
-"""A folder of archives, and two kinds of registries to push them into."""
+"""Archives and registries to push them into; namespaces to promote between."""
 
 from __future__ import annotations
 
@@ -12,8 +12,11 @@ from indexer.registry.layout import LayoutRegistry
 from indexer.registry.remote import RemoteRegistry
 from indexer.registry.transport import Transport
 from tests.registry.help import VirtualTime
+from tests.support.fake_registry import FakeRegistry
 from tests.support.rig import Rig
+from tests.support.validator import Validator
 from tests.transfer.help import Shop
+from tests.transfer.promotion import Ways, address_of
 
 
 @pytest.fixture
@@ -53,3 +56,53 @@ def shop(request: pytest.FixtureRequest) -> Shop:
     """Either."""
     made: Shop = request.getfixturevalue(request.param)
     return made
+
+
+@pytest.fixture
+def elsewhere() -> Iterator[FakeRegistry]:
+    """A second registry, on another port."""
+    with FakeRegistry() as fake:
+        yield fake
+
+
+@pytest.fixture
+def one(rig: Rig, tmp_path: Path) -> Ways:
+    """Both namespaces in one registry."""
+    return ways_between(rig, f"oci+{rig.fake.http}/staging", f"oci+{rig.fake.http}/acme", tmp_path)
+
+
+@pytest.fixture
+def two(rig: Rig, elsewhere: FakeRegistry, tmp_path: Path) -> Ways:
+    """Staging in a registry of its own."""
+    return ways_between(rig, f"oci+{elsewhere.http}/acme", f"oci+{rig.fake.http}/acme", tmp_path)
+
+
+@pytest.fixture
+def folders(rig: Rig, tmp_path: Path) -> Ways:
+    """Both in folders."""
+    return ways_between(rig, tmp_path / "staging", tmp_path / "production", tmp_path)
+
+
+@pytest.fixture
+def into(rig: Rig, tmp_path: Path) -> Ways:
+    """From a folder into a registry."""
+    return ways_between(rig, tmp_path / "staging", f"oci+{rig.fake.http}/acme", tmp_path)
+
+
+@pytest.fixture
+def out(rig: Rig, tmp_path: Path) -> Ways:
+    """From a registry into a folder."""
+    return ways_between(rig, f"oci+{rig.fake.http}/acme", tmp_path / "production", tmp_path)
+
+
+@pytest.fixture(params=["one", "two", "folders", "into", "out"])
+def ways(request: pytest.FixtureRequest) -> Ways:
+    """Any of them."""
+    made: Ways = request.getfixturevalue(request.param)
+    return made
+
+
+def ways_between(rig: Rig, source: str | Path, target: str | Path, root: Path) -> Ways:
+    keys = root / "keys"
+    keys.mkdir()
+    return Ways(rig, address_of(source), address_of(target), Validator(keys), root / "audit.jsonl")
