@@ -20,7 +20,7 @@ from pathlib import Path
 
 import orjson
 
-from indexer.errors import CfIndexError, ConfigError
+from indexer.errors import CfIndexError, ConfigError, printable
 
 
 @dataclass(frozen=True, slots=True)
@@ -43,7 +43,7 @@ class AuditLog:
         try:
             yield
         except CfIndexError as error:
-            self._write(line | {"failed": str(error)[:1000]})
+            self._write(line | {"failed": str(error)})
             raise
 
     def check(self) -> None:
@@ -52,6 +52,8 @@ class AuditLog:
 
     def _write(self, line: Mapping[str, str]) -> None:
         entry = {"time": self.now().astimezone(UTC).isoformat(), "who": self.who, **line}
+        # What no terminal can show, JSON may have no form for.
+        entry = {key: printable(text) for key, text in entry.items()}
         data = orjson.dumps(entry, option=orjson.OPT_APPEND_NEWLINE)
         with self._lock:
             descriptor = self._open()

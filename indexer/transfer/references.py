@@ -49,8 +49,9 @@ def parse_reference(text: str) -> Reference:
     subdir, _, name = what.rpartition("/")
     if subdir and not SUBDIR.fullmatch(subdir):
         raise ConfigError(f"{printable(text, 300)!r}: {subdir!r} is no subdir, such as linux-64.")
-    if name.endswith(EXTENSIONS):
-        if name.count("-") < 2:
+    if name.endswith(EXTENSIONS) and ":" not in name:
+        *parts, last = name.rsplit("-", 2)
+        if len(parts) != 2 or not all(parts) or last in EXTENSIONS:
             raise ConfigError(f"{printable(text, 300)!r} is no package file's name: {_FORMS}.")
         place = place_of(subdir, name)
         found = Reference(subdir or None, place.repository, place.tag, name, digest)

@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import Any
 
 import orjson
 from securesystemslib.dsse import Envelope
 from securesystemslib.exceptions import FormatError, UnverifiedSignatureError
-from securesystemslib.signer import CryptoSigner
+from securesystemslib.signer import CryptoSigner, Signature
 
 from indexer.errors import ContentError, printable
 from indexer.trust.keys import Keyring, TrustedKey, short_id
@@ -29,10 +30,14 @@ class Signed:
 
 
 def sign(verdict: Verdict, signer: CryptoSigner) -> bytes:
-    """The envelope's bytes."""
-    envelope = Envelope(encode_statement(verdict), PAYLOAD_TYPE, {})
+    """The envelope's bytes. Raises ContentError for what would count for nothing as a verdict."""
+    payload = encode_statement(verdict)
+    decode_statement(payload)
+    envelope = Envelope(payload, PAYLOAD_TYPE, {})
     envelope.sign(signer)
-    return orjson.dumps(envelope.to_dict())
+    data = orjson.dumps(envelope.to_dict())
+    _check_size(data)
+    return data
 
 
 def open_envelope(data: bytes, keyring: Keyring) -> Signed:
@@ -41,54 +46,66 @@ def open_envelope(data: bytes, keyring: Keyring) -> Signed:
     A key's id in an envelope is a hint of whoever wrote it: every key is tried.
     """
     envelope = _parse(data)
-    signers = _signers(envelope, keyring)
-    # Only now: what nobody signed isn't worth being understood.
-    verdict = decode_statement(envelope.payload)
-    refusals = []
-    for key in signers:
+    verdict, refusals = None, []
+    for key in _signers(envelope, keyring):
+        # Only now: what nobody signed isn't worth being understood.
+        verdict = verdict or decode_statement(envelope.payload)
         refusal = _refusal(verdict, key)
         if refusal is None:
             return Signed(verdict, str(key.key.keyid))
         refusals.append(refusal)
-    raise ContentError(refusals[0])
+    raise ContentError(refusals[0] if refusals else _unsigned(envelope, keyring))
+
+
+def _check_size(data: bytes) -> None:
+    if len(data) > MAX_ENVELOPE:
+        raise ContentError(f"its envelope has {len(data)} bytes (at most {MAX_ENVELOPE})")
 
 
 def _parse(data: bytes) -> Envelope:
-    if len(data) > MAX_ENVELOPE:
-        raise ContentError(f"its envelope has {len(data)} bytes (at most {MAX_ENVELOPE})")
+    _check_size(data)
     try:
         document: Any = orjson.loads(data)
-        if len(document["signatures"]) > _MAX_SIGNATURES:
+        kind, signatures = document["payloadType"], document["signatures"]
+        if len(signatures) > _MAX_SIGNATURES:
             raise ContentError(f"its envelope has more than {_MAX_SIGNATURES} signatures")
+        for signature in signatures:
+            # DSSE lets it out, the library doesn't.
+            signature.setdefault("keyid", "")
         envelope = Envelope.from_dict(document)
     except (KeyError, TypeError, ValueError, AttributeError, FormatError) as error:
         raise ContentError("it is no DSSE envelope") from error
-    if envelope.payload_type != PAYLOAD_TYPE:
-        kind = printable(str(envelope.payload_type), 100)
-        raise ContentError(f"its payload has type {kind!r}, not {PAYLOAD_TYPE!r}")
+    # What isn't text may be nested deeper than Python could print.
+    if not isinstance(kind, str):
+        raise ContentError("it is no DSSE envelope: its payloadType is no text")
+    if kind != PAYLOAD_TYPE:
+        raise ContentError(f"its payload has type {printable(kind, 100)!r}, not {PAYLOAD_TYPE!r}")
     return envelope
 
 
-def _signers(envelope: Envelope, keyring: Keyring) -> list[TrustedKey]:
-    """The trusted keys that signed it, one at least. Raises ContentError."""
+def _signers(envelope: Envelope, keyring: Keyring) -> Iterator[TrustedKey]:
+    """The trusted keys that signed it, those first whose ids it names."""
     signed = envelope.pae()
-    found = []
-    for key in keyring.keys:
+    for key in sorted(keyring.keys, key=lambda key: key.key.keyid not in envelope.signatures):
         for signature in envelope.signatures.values():
             try:
-                key.key.verify_signature(signature, signed)
+                # By its own id, since the library compares them first.
+                own = Signature(str(key.key.keyid), signature.signature)
+                key.key.verify_signature(own, signed)
             except UnverifiedSignatureError:
                 continue
-            found.append(key)
+            yield key
             break
-    if not found:
-        named = [str(key_id) for key_id in envelope.signatures]
-        known = {str(key.key.keyid) for key in keyring.keys} & set(named)
-        if known:
-            raise ContentError(f"its signature isn't that of the key {short_id(min(known))}")
-        who = printable(short_id(named[0]), 80) if named else "nobody"
-        raise ContentError(f"it is signed by {who}, no trusted key")
-    return found
+
+
+def _unsigned(envelope: Envelope, keyring: Keyring) -> str:
+    """What to say of an envelope that no trusted key signed."""
+    named = [str(key_id) for key_id in envelope.signatures]
+    known = {str(key.key.keyid) for key in keyring.keys} & set(named)
+    if known:
+        return f"its signature isn't that of the key {short_id(min(known))}"
+    who = printable(short_id(named[0]), 80) if named else "nobody"
+    return f"it is signed by {who}, no trusted key"
 
 
 def _refusal(verdict: Verdict, key: TrustedKey) -> str | None:

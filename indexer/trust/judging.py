@@ -74,11 +74,12 @@ class Verdicts:
     """
 
     def __init__(self, held: Iterable[Held] = (), now: datetime | None = None) -> None:
-        self._held = tuple(held)
         self._now = now
         self._by_file: dict[str, list[Held]] = {}
-        for item in self._held:
+        self._by_archive: dict[Digest, list[Held]] = {}
+        for item in held:
             self._by_file.setdefault(item.verdict.file_name, []).append(item)
+            self._by_archive.setdefault(item.verdict.archive, []).append(item)
 
     def judge(self, claim: Claim) -> Judgement:
         """The latest verdict wins; of two of the same time, the one that says no."""
@@ -93,14 +94,14 @@ class Verdicts:
             and self._is_past(item)
         )
         if failed and (passed is None or passed.verdict.time <= failed.verdict.time):
-            return Judgement(rejected=True, reason=self._no(failed), held=failed)
+            return Judgement(rejected=True, reason=_no(failed), held=failed)
         if passed:
             return Judgement(passed=True, held=passed)
-        return Judgement(reason=self._near(claim, known))
+        return Judgement(reason=self._near(claim))
 
     def lets_stay(self, archive: Digest) -> bool:
         """Whether the last word on an archive, whatever lies beside it, is yes."""
-        mine = [item for item in self._held if item.verdict.archive == archive]
+        mine = self._by_archive.get(archive, [])
         failed = _latest(item for item in mine if not item.verdict.passed)
         passed = _latest(item for item in mine if item.verdict.passed and self._is_past(item))
         return passed is not None and (failed is None or failed.verdict.time < passed.verdict.time)
@@ -108,34 +109,41 @@ class Verdicts:
     def _is_past(self, item: Held) -> bool:
         return self._now is not None and item.verdict.time <= self._now
 
-    def _no(self, failed: Held) -> str:
-        said = f": {failed.verdict.reason}" if failed.verdict.reason else ""
-        text = f"rejected {failed.when_and_who}{said}"
-        if not failed.tag and not self._is_there(failed):
-            text += "; the verdict itself is gone from the registry"
-        return text
-
-    def _is_there(self, remembered: Held) -> bool:
-        verdict = remembered.verdict
-        return any(
-            item.tag
-            and (item.verdict.archive, item.verdict.time, item.verdict.passed)
-            == (verdict.archive, verdict.time, verdict.passed)
-            for item in self._held
-        )
-
-    def _near(self, claim: Claim, known: list[Held]) -> str:
+    def _near(self, claim: Claim) -> str:
         """Why a verdict that seems to be meant doesn't count; empty where there is none."""
-        last = _latest(item for item in known if item.verdict.passed)
-        if last is None:
+        by_file = self._by_file.get(claim.file_name, [])
+        by_archive = self._by_archive.get(claim.archive, [])
+        near = max(
+            (item for item in (*by_file, *by_archive) if item.verdict.passed),
+            key=lambda item: (
+                item.verdict.file_name == claim.file_name,
+                item.verdict.archive == claim.archive,
+                item.verdict.index_json == claim.index_json,
+                item.verdict.time,
+                item.tag,
+            ),
+            default=None,
+        )
+        if near is None:
             return ""
-        verdict, what = last.verdict, f"validated {last.when_and_who}"
+        verdict, what = near.verdict, f"validated {near.when_and_who}"
+        if verdict.file_name != claim.file_name:
+            return f"{what} as {verdict.file_name}, not by this name"
         if verdict.archive != claim.archive:
             return f"{what} with the archive {verdict.archive}; here it is {claim.archive}"
+        if claim.index_json is None:
+            return f"{what} with one index.json; here there is none, or several"
         if verdict.index_json != claim.index_json:
             return f"{what} with the index.json {verdict.index_json}; here it is {claim.index_json}"
         return f"{what}, which lies in the future"
 
 
+def _no(failed: Held) -> str:
+    said = f": {failed.verdict.reason}" if failed.verdict.reason else ""
+    gone = "" if failed.tag else "; the verdict itself is gone from the registry"
+    return f"rejected {failed.when_and_who}{said}{gone}"
+
+
 def _latest(held: Iterable[Held]) -> Held | None:
-    return max(held, key=lambda item: item.verdict.time, default=None)
+    # In whatever order they were listed; and what is there before what is remembered of it.
+    return max(held, key=lambda item: (item.verdict.time, item.tag), default=None)

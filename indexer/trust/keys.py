@@ -126,17 +126,27 @@ def make_key_pair(private: Path, public: Path) -> str:
 def _write_new(path: Path, data: bytes, mode: int) -> None:
     flags = os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_NOFOLLOW | os.O_CLOEXEC
     try:
-        with os.fdopen(os.open(path, flags, mode), "wb") as file:
-            file.write(data)
+        descriptor = os.open(path, flags, mode)
     except FileExistsError as error:
         raise ConfigError(f"{path} is there already; keys are never overwritten.") from error
     except OSError as error:
         raise ConfigError(f"{path} can't be written: {error.strerror}.") from error
+    try:
+        with os.fdopen(descriptor, "wb") as file:
+            file.write(data)
+    except OSError as error:
+        # Half a key would stand in the way of the next try.
+        path.unlink(missing_ok=True)
+        raise ConfigError(f"{path} can't be written: {error.strerror}.") from error
 
 
 def _load_public(path: Path) -> Ed25519PublicKey:
+    data = _read(path)
+    if data.count(b"-----BEGIN ") > 1:
+        # All but the first would be let be.
+        raise ConfigError(f"{path} holds several keys; each needs a file of its own.")
     try:
-        key = load_pem_public_key(_read(path))
+        key = load_pem_public_key(data)
     except (ValueError, UnsupportedAlgorithm) as error:
         raise ConfigError(f"{path} is no public key in PEM, as keygen writes it.") from error
     if not isinstance(key, Ed25519PublicKey):

@@ -12,21 +12,28 @@ from typing import Any
 import orjson
 
 from indexer.channel.index_json import SUBDIR
-from indexer.errors import ContentError
+from indexer.errors import ContentError, printable
 from indexer.registry.content import Digest
 from indexer.trust.judging import Held
 from indexer.trust.verdict import Verdict
 
 
 def remember(known: Iterable[Held], seen: Iterable[Held]) -> list[Held]:
-    """What is known together with what was seen now; of each archive the last, in order."""
+    """What is known together with what was seen now; of each archive the last "no", in order."""
     latest: dict[tuple[str, str, str], Held] = {}
     for item in (*known, *seen):
         verdict = item.verdict
+        if verdict.passed:
+            continue
         key = (verdict.subdir, verdict.file_name, verdict.archive.hex)
-        if key not in latest or latest[key].verdict.time < verdict.time:
+        if key not in latest or _order(latest[key]) < _order(item):
             latest[key] = Held(verdict, item.key_id)
     return [latest[key] for key in sorted(latest)]
+
+
+def _order(item: Held) -> tuple[datetime, str, str]:
+    # Of several of the same time the same one is kept, whichever was listed first.
+    return item.verdict.time, item.verdict.reason, item.key_id
 
 
 def encode_rejections(rejections: Iterable[Held]) -> bytes:
@@ -54,21 +61,33 @@ def encode_rejections(rejections: Iterable[Held]) -> bytes:
 def decode_rejections(data: bytes) -> list[Held]:
     """Read what ``encode_rejections`` wrote. Raises ContentError."""
     try:
-        return [_held(item) for item in orjson.loads(data)]
-    except (KeyError, TypeError, ValueError, AttributeError, OverflowError) as error:
-        raise ContentError(f"the list of rejections can't be read: {error!r}") from error
+        items = orjson.loads(data)
+        if not isinstance(items, list):
+            raise TypeError("no list")  # noqa: TRY301  an empty map isn't an empty list
+        return [_held(item) for item in items]
+    except (KeyError, TypeError, ValueError, OverflowError, ContentError) as error:
+        reason = printable(f"{type(error).__name__}: {error}", 300)
+        raise ContentError(f"the list of rejections can't be read: {reason}") from error
 
 
 def _held(item: dict[str, Any]) -> Held:
-    texts = {key: str(item[key]) for key in ("subdir", "file_name", "verifier", "policy", "reason")}
+    texts = {
+        key: _text(item[key]) for key in ("subdir", "file_name", "verifier", "policy", "reason")
+    }
     time = datetime.fromisoformat(item["time"])
     if time.tzinfo is None or not SUBDIR.fullmatch(texts["subdir"]):
         raise ValueError("a rejection that was altered")
     verdict = Verdict(
         **texts,
-        archive=Digest.parse(f"sha256:{item['sha256']}"),
-        index_json=Digest.parse(f"sha256:{item['index_json']}"),
+        archive=Digest.parse(f"sha256:{_text(item['sha256'])}"),
+        index_json=Digest.parse(f"sha256:{_text(item['index_json'])}"),
         passed=False,
-        time=time,
+        time=time.astimezone(UTC),
     )
-    return Held(verdict, str(item["key"]))
+    return Held(verdict, _text(item["key"]))
+
+
+def _text(value: object) -> str:
+    if not isinstance(value, str):
+        raise TypeError("a rejection that was altered")
+    return value

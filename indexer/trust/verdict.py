@@ -36,8 +36,8 @@ _PURL_TYPES = {CONDA: "conda", TARBZ2: "tar.bz2"}
 _MAX_TEXT = 1000
 # RFC 3339 with an offset; Python's own reader takes much else besides.
 _TIME = re.compile(
-    r"[0-9]{4}-[0-9]{2}-[0-9]{2}[Tt][0-9]{2}:[0-9]{2}:[0-9]{2}(?:\.[0-9]{1,9})?"
-    r"(?:[Zz]|[+-][0-9]{2}:[0-9]{2})"
+    r"[0-9]{4}-[0-9]{2}-[0-9]{2}[Tt](?:[01][0-9]|2[0-3]):[0-5][0-9]:(?:[0-5][0-9]|60)"
+    r"(?:\.[0-9]{1,9})?(?:[Zz]|[+-](?:[01][0-9]|2[0-3]):[0-5][0-9])"
 )
 _HEX = re.compile(r"[0-9a-f]{64}")
 
@@ -67,7 +67,7 @@ class Verdict:
 
 
 def encode_statement(verdict: Verdict) -> bytes:
-    """The statement's bytes, which are what is signed."""
+    """The statement's bytes, which are what is signed. Raises ContentError for what is no text."""
     predicate: dict[str, Any] = {
         "verifier": {"id": verdict.verifier},
         "timeVerified": verdict.time.astimezone(UTC).isoformat().replace("+00:00", "Z"),
@@ -78,17 +78,19 @@ def encode_statement(verdict: Verdict) -> bytes:
     }
     if verdict.reason:
         predicate[REASON] = verdict.reason
-    return orjson.dumps(
-        {
-            "_type": STATEMENT_TYPE,
-            "subject": [
-                {"name": verdict.file_name, "digest": {"sha256": verdict.archive.hex}},
-                {"name": INDEX_JSON, "digest": {"sha256": verdict.index_json.hex}},
-            ],
-            "predicateType": PREDICATE_TYPE,
-            "predicate": predicate,
-        }
-    )
+    statement = {
+        "_type": STATEMENT_TYPE,
+        "subject": [
+            {"name": verdict.file_name, "digest": {"sha256": verdict.archive.hex}},
+            {"name": INDEX_JSON, "digest": {"sha256": verdict.index_json.hex}},
+        ],
+        "predicateType": PREDICATE_TYPE,
+        "predicate": predicate,
+    }
+    try:
+        return orjson.dumps(statement)
+    except TypeError as error:
+        raise ContentError(f"its statement can't be written: {error}") from error
 
 
 def decode_statement(payload: bytes) -> Verdict:
@@ -104,8 +106,11 @@ def decode_statement(payload: bytes) -> Verdict:
     result = _field(predicate, "verificationResult", str)
     if result not in {_PASSED, _FAILED}:
         raise ContentError(f"its verificationResult is {printable(result, 80)!r}")
-    if not all(isinstance(level, str) for level in _field(predicate, "verifiedLevels", list)):
+    levels = _field(predicate, "verifiedLevels", list)
+    if not all(isinstance(level, str) for level in levels):
         raise ContentError("its verifiedLevels aren't strings")
+    if result == _PASSED and _FAILED in levels:
+        raise ContentError("its verificationResult is PASSED, its verifiedLevels say FAILED")
     reason = predicate.get(REASON, "")
     return Verdict(
         subdir=_subdir(_field(predicate, "resourceUri", str), file_name),
@@ -141,7 +146,9 @@ def _subdir(purl: str, file_name: str) -> str:
     name, version, build, kind = _parts(file_name)
     meant = {"build": build, "subdir": subdir, "type": kind}
     rest = (found.namespace, found.name, found.version, found.subpath)
-    if qualifiers != meant or rest != (None, name, version, None):
+    # Of a qualifier that stands there twice, readers may take either.
+    count = purl.partition("?")[2].count("&") + 1
+    if qualifiers != meant or rest != (None, name, version, None) or count != len(meant):
         raise ContentError(
             f"its resourceUri is {printable(purl, 300)}, "
             f"and its subject {printable(file_name, 200)}"
@@ -177,12 +184,11 @@ def _subjects(subjects: list[Any]) -> tuple[str, Digest, Digest]:
 def _time(text: str) -> datetime:
     if _TIME.fullmatch(text):
         try:
-            time = datetime.fromisoformat(text.upper()).astimezone(UTC)
+            # Python has no leap seconds; this one is the second before.
+            found = datetime.fromisoformat(text.upper().replace(":60", ":59"))
+            return found.astimezone(UTC)
         except (ValueError, OverflowError):
             pass
-        else:
-            if time.year >= 1970:
-                return time
     raise ContentError(f"its timeVerified is {printable(text, 80)!r}, no time by RFC 3339")
 
 
