@@ -14,6 +14,7 @@ import click
 
 import indexer
 from indexer.cli.check import check
+from indexer.cli.keygen import keygen
 from indexer.cli.mirror import mirror
 from indexer.cli.publish import publish
 from indexer.cli.pull import pull
@@ -99,3 +100,4 @@ main.add_command(mirror)
 main.add_command(pull)
 main.add_command(show)
 main.add_command(publish)
+main.add_command(keygen)
