@@ -5,7 +5,7 @@ The same reading as the main job's, without its state: for commands that look at
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Collection, Iterable, Sequence
 from dataclasses import dataclass
 from datetime import datetime
 
@@ -41,7 +41,7 @@ class Shelf:
     """One repository: the tags that may be packages, and the verdicts beside them.
 
     ``full_name`` is its name in the registry. ``held`` are the verdicts that count, remembered
-    rejections among them.
+    rejections among them; ``unread`` those that were not asked for.
     """
 
     subdir: str
@@ -50,6 +50,7 @@ class Shelf:
     tags: tuple[str, ...] = ()
     held: tuple[Held, ...] = ()
     void: tuple[Void, ...] = ()
+    unread: tuple[VerdictTag, ...] = ()
 
     def verdict_tags(self, archives: Iterable[Digest]) -> list[VerdictTag]:
         """Where the verdicts on these archives are, as far as they count."""
@@ -76,9 +77,12 @@ class Inspector:
         """A repository's name in the registry."""
         return self.registry.address.repository(self.channel, subdir, repository)
 
-    def shelf(self, subdir: str, repository: str) -> Shelf:
+    def shelf(
+        self, subdir: str, repository: str, archives: Collection[Digest] | None = None
+    ) -> Shelf:
         """A repository's tags, and its verdicts where there are keys to check them with.
 
+        With ``archives``, those on these alone: a repository may have thousands of others.
         Raises NotFoundError where it isn't there, RegistryError where it can't be read.
         """
         full_name = self.full_name(subdir, repository)
@@ -89,8 +93,11 @@ class Inspector:
             if item.verdict.subdir == subdir
             and codec.repository_name(item.verdict.name) == repository
         ]
-        void = []
-        for tag in filter(None, map(parse_tag, tags if self.keyring.keys else ())):
+        void, unread = [], []
+        for tag in filter(None, map(parse_tag, tags)):
+            if not self.keyring.keys or (archives is not None and tag.archive not in archives):
+                unread.append(tag)
+                continue
             try:
                 held.append(
                     read_verdict(self.registry, full_name, subdir, repository, tag, self.keyring)
@@ -98,7 +105,9 @@ class Inspector:
             except ContentError as error:
                 void.append(Void(str(tag), str(error)))
         packages = tuple(tag for tag in tags if codec.is_package_tag(tag) and is_tag(tag))
-        return Shelf(subdir, repository, full_name, packages, tuple(held), tuple(void))
+        return Shelf(
+            subdir, repository, full_name, packages, tuple(held), tuple(void), tuple(unread)
+        )
 
     def look(self, shelf: Shelf, tag: str) -> Outcome:
         """What a tag leads to, and what the indexer would make of it."""
