@@ -13,7 +13,9 @@ from indexer.registry.remote import RemoteRegistry
 from indexer.registry.transport import Transport
 from tests.registry.help import VirtualTime
 from tests.support.rig import Rig
+from tests.support.validator import Validator
 from tests.transfer.help import Shop
+from tests.transfer.marking import ALPHA, ALPHA_BZ2, BETA, Desk
 
 
 @pytest.fixture
@@ -53,3 +55,19 @@ def shop(request: pytest.FixtureRequest) -> Shop:
     """Either."""
     made: Shop = request.getfixturevalue(request.param)
     return made
+
+
+@pytest.fixture
+def desk(shop: Shop, tmp_path: Path) -> Desk:
+    """A validator at work on either."""
+    keys = tmp_path / "keys"
+    keys.mkdir()
+    return Desk(shop, Validator(keys), tmp_path)
+
+
+@pytest.fixture
+def stocked(desk: Desk) -> Desk:
+    """With both formats of alpha, and beta, in the registry."""
+    desk.shop.lay(ALPHA, ALPHA_BZ2, BETA)
+    desk.shop.push()
+    return desk
