@@ -184,6 +184,21 @@ def blobs(raw: RawManifest) -> list[Descriptor]:
     return list(found.values())
 
 
+def with_annotations(raw: RawManifest, changes: Mapping[str, str | None]) -> bytes:
+    """The manifest with some annotations set, or taken out (None); all else stays.
+
+    Its very bytes where that changes nothing. The same content gives the same bytes. Raises
+    ContentError where the tag holds an image index, or there would be too much of it.
+    """
+    document = _document(raw)
+    known = document.get("annotations") or {}
+    annotations = {key: text for key, text in known.items() if changes.get(key, text) is not None}
+    annotations |= {key: text for key, text in changes.items() if text is not None}
+    if annotations == known:
+        return raw.body
+    return _checked_body(document | {"annotations": annotations})
+
+
 def names_own_config(body: bytes) -> bool:
     """Whether a manifest of ours needs CONFIG; one that was there before keeps its own."""
     return str(CONFIG.digest).encode() in body
@@ -286,7 +301,10 @@ def _encode(
 ) -> bytes:
     config = {"mediaType": _CONFIG_TYPE, "size": CONFIG.size, "digest": str(CONFIG.digest)}
     document = {"schemaVersion": 2, "mediaType": OCI_MANIFEST, "config": config, **old}
-    document |= {"layers": layers, "annotations": annotations}
+    return _checked_body(document | {"layers": layers, "annotations": annotations})
+
+
+def _checked_body(document: Mapping[str, Any]) -> bytes:
     body = orjson.dumps(document)
     if len(body) > MAX_MANIFEST:
         raise ContentError(f"its manifest would have {len(body)} bytes (at most {MAX_MANIFEST})")

@@ -14,6 +14,9 @@ import click
 
 import indexer
 from indexer.cli.check import check
+from indexer.cli.keygen import keygen
+from indexer.cli.mark import mark
+from indexer.cli.marks import marks
 from indexer.cli.mirror import mirror
 from indexer.cli.promote import promote
 from indexer.cli.publish import publish
@@ -101,3 +104,6 @@ main.add_command(pull)
 main.add_command(show)
 main.add_command(publish)
 main.add_command(promote)
+main.add_command(keygen)
+main.add_command(mark)
+main.add_command(marks)

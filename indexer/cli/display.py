@@ -119,12 +119,7 @@ def show_outcome(outcome: Outcome, verb: str) -> None:
         lines = sorted(f"{item} ({_size(item.size)})" for item in files.first)
         for line in [*lines[:_NAMED], *_and_more(files.count)]:
             out.print(f"{what}: {escape(line)}")
-    for what, lines, count in (
-        ("Note", outcome.notes, outcome.noted),
-        ("Failed", sorted(f"{f.what}: {f.reason}" for f in outcome.failures), outcome.failed),
-    ):
-        for line in [*lines[:_FAILURES], *_and_more(count, _FAILURES)]:
-            out.print(f"{what}: {escape(line)}")
+    _print_remarks(out, outcome)
     count = outcome.moved.count
     text = f"{count:,} file{'' if count == 1 else 's'} {would}{verb} ({_size(outcome.moved.size)})"
     if outcome.removed.count:
@@ -132,6 +127,30 @@ def show_outcome(outcome: Outcome, verb: str) -> None:
     text += f"; {outcome.present:,} were there already"
     text += f"; {outcome.failed:,} failed" if outcome.failed else ""
     out.print(f"[bold]{text}[/].")
+
+
+def show_marked(outcome: Outcome, verb: str) -> None:
+    """Print what was said of which builds, each with what it was said of."""
+    out = _Console(soft_wrap=True, highlight=False)
+    would = "would be " if outcome.dry_run else ""
+    lines = sorted(f"{item} ({item.detail})" for item in outcome.moved.first)
+    for line in [*lines, *_and_more(outcome.moved.count, len(lines))]:
+        out.print(f"{would}{verb}: ".capitalize() + escape(line))
+    _print_remarks(out, outcome)
+    count = outcome.moved.count
+    text = f"{count:,} file{'' if count == 1 else 's'} {would}{verb}"
+    text += f"; {outcome.present:,} were so already"
+    text += f"; {outcome.failed:,} failed" if outcome.failed else ""
+    out.print(f"[bold]{text}[/].")
+
+
+def _print_remarks(out: Console, outcome: Outcome) -> None:
+    for what, lines, count in (
+        ("Note", outcome.notes, outcome.noted),
+        ("Failed", sorted(f"{f.what}: {f.reason}" for f in outcome.failures), outcome.failed),
+    ):
+        for line in [*lines[:_FAILURES], *_and_more(count, _FAILURES)]:
+            out.print(f"{what}: {escape(line)}")
 
 
 def show_text(data: bytes) -> None:

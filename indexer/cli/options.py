@@ -113,6 +113,12 @@ def read_config(flags: Mapping[str, Any], file: Path | None) -> ChannelConfig:
     return load_channel_config(flags, os.environ, file)
 
 
+def stdin_lines() -> Iterator[str]:
+    """The lines of stdin, read when they are asked for; what isn't UTF-8 gets marks for it."""
+    for line in sys.stdin.buffer:
+        yield line.decode(errors="replace")
+
+
 @dataclass(frozen=True, slots=True)
 class Session:
     """An open registry, and somebody who shows how far it is."""
@@ -179,7 +185,14 @@ def session(config: ChannelConfig, *, writing: bool) -> Iterator[Session]:
 
 
 @contextlib.contextmanager
-def shown(outcome: Outcome, session: Session, verb: str, *, writing: bool = True) -> Iterator[None]:
+def shown(
+    outcome: Outcome,
+    session: Session,
+    verb: str,
+    *,
+    writing: bool = True,
+    show: Callable[[Outcome, str], None] = show_outcome,
+) -> Iterator[None]:
     """Show what became of a transfer, however it ends; exit 5 where something couldn't be done."""
     try:
         yield
@@ -187,11 +200,11 @@ def shown(outcome: Outcome, session: Session, verb: str, *, writing: bool = True
         session.bars.end()
         _note_limits(outcome, session)
         if outcome.moved.count or outcome.failed or outcome.noted:
-            show_outcome(outcome, verb)
+            show(outcome, verb)
         raise
     session.bars.end()
     _note_limits(outcome, session)
-    show_outcome(outcome, verb)
+    show(outcome, verb)
     if writing and outcome.dry_run and session.registry.needs_login:
         raise LoginError(
             f"{session.registry.address} asks who is writing, and no credentials are known: "

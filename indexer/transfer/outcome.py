@@ -27,6 +27,7 @@ class Item:
 
     Without ``sent``, that is all of it. ``reference`` is what holds it in the registry,
     ``host/repository:tag``; ``digest`` that of the manifest there, empty where none was written.
+    ``detail`` is what else there is to tell people, for what isn't about bytes.
     """
 
     subdir: str
@@ -36,6 +37,7 @@ class Item:
     reference: str
     digest: str = ""
     sent: int | None = None
+    detail: str = ""
 
     def __str__(self) -> str:
         return f"{self.subdir}/{self.file_name}"
@@ -108,10 +110,11 @@ class Outcome:
             self.failures.append(failure)
 
     def note(self, text: str) -> None:
-        """Something that its reader should know."""
-        self.noted += 1
-        if len(self.notes) < _NAMED:
-            self.notes.append(printable(text))
+        """Something that its reader should know; from any thread."""
+        with self._lock:
+            self.noted += 1
+            if len(self.notes) < _NAMED:
+                self.notes.append(printable(text))
 
 
 @dataclass(frozen=True, slots=True)

@@ -90,6 +90,24 @@ def read_index_json(path: Path) -> bytes:
     raise ContentError(f"it has no {_INDEX_JSON}")
 
 
+def only_index_json(path: Path) -> bytes:
+    """The same of an archive that is read to its end, and has no second one under that name.
+
+    Which of two a client would unpack is its own affair. Raises ContentError.
+    """
+    found: bytes | None = None
+    with _UNPACKING, contextlib.closing(_members(path)) as members:
+        for tar, member in members:
+            if member.name != _INDEX_JSON:
+                continue
+            if found is not None or not member.isreg():
+                raise ContentError(f"it has two of {_INDEX_JSON}, or a link in its place")
+            found = _read_small(tar, member)
+    if found is None:
+        raise ContentError(f"it has no {_INDEX_JSON}")
+    return found
+
+
 def pack_info(
     path: Path, target: IO[bytes], *, stopped: Callable[[], bool] = lambda: False
 ) -> bytes:

@@ -5,7 +5,7 @@ The same reading as the main job's, without its state: for commands that look at
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Collection, Iterable, Sequence
 from dataclasses import dataclass
 from datetime import datetime
 
@@ -77,9 +77,12 @@ class Inspector:
         """A repository's name in the registry."""
         return self.registry.address.repository(self.channel, subdir, repository)
 
-    def shelf(self, subdir: str, repository: str) -> Shelf:
+    def shelf(
+        self, subdir: str, repository: str, archives: Collection[Digest] | None = None
+    ) -> Shelf:
         """A repository's tags, and its verdicts where there are keys to check them with.
 
+        With ``archives``, those on these alone: a repository may have thousands of others.
         Raises NotFoundError where it isn't there, RegistryError where it can't be read.
         """
         full_name = self.full_name(subdir, repository)
@@ -92,7 +95,7 @@ class Inspector:
         ]
         void, unread = [], []
         for tag in filter(None, map(parse_tag, tags)):
-            if not self.keyring.keys:
+            if not self.keyring.keys or (archives is not None and tag.archive not in archives):
                 unread.append(tag)
                 continue
             try:

@@ -62,6 +62,16 @@ def _check_size(data: bytes) -> None:
         raise ContentError(f"its envelope has {len(data)} bytes (at most {MAX_ENVELOPE})")
 
 
+def peek(data: bytes) -> tuple[Verdict, str]:
+    """What an envelope says, and the id of the key that it names first: nothing of it is checked.
+
+    For showing alone. Raises ContentError where it isn't one of a verdict.
+    """
+    envelope = _parse(data)
+    named = [str(key_id) for key_id in envelope.signatures]
+    return decode_statement(envelope.payload), named[0] if named else ""
+
+
 def _parse(data: bytes) -> Envelope:
     _check_size(data)
     try:

@@ -53,6 +53,11 @@ class TrustedKey:
         return short_id(self.key.keyid)
 
     @property
+    def key_id(self) -> str:
+        """The id by which envelopes name it."""
+        return str(self.key.keyid)
+
+    @property
     def public(self) -> str:
         """The key itself, as hex."""
         return str(self.key.keyval["public"])
@@ -105,11 +110,19 @@ def load_signer(path: Path) -> CryptoSigner:
     return CryptoSigner(key)
 
 
+def keyring_of(signer: CryptoSigner, path: Path) -> Keyring:
+    """The public part of one's own key (in the file ``path``) alone."""
+    return Keyring((TrustedKey(signer.public_key, KeyFile(path=path)),))
+
+
 def make_key_pair(private: Path, public: Path) -> str:
     """Make a pair, the private file for its owner alone; gives the key's id.
 
-    Raises ConfigError where either file is there already, or can't be written.
+    Raises ConfigError where either file is there already, or can't be written; then neither is
+    left behind.
     """
+    if private == public:
+        raise ConfigError(f"{private} can't hold both keys: say two files.")
     signer = CryptoSigner(Ed25519PrivateKey.generate())
     crypto = Ed25519PublicKey.from_public_bytes(bytes.fromhex(signer.public_key.keyval["public"]))
     # The private one first: a public one without it would be trusted for nothing.
@@ -117,8 +130,8 @@ def make_key_pair(private: Path, public: Path) -> str:
     try:
         pem = crypto.public_bytes(Encoding.PEM, PublicFormat.SubjectPublicKeyInfo)
         _write_new(public, pem, 0o644)
-    except ConfigError:
-        private.unlink()
+    except BaseException:
+        private.unlink(missing_ok=True)
         raise
     return str(signer.public_key.keyid)
 
@@ -133,11 +146,15 @@ def _write_new(path: Path, data: bytes, mode: int) -> None:
         raise ConfigError(f"{path} can't be written: {error.strerror}.") from error
     try:
         with os.fdopen(descriptor, "wb") as file:
+            # Whatever the umask: one that takes the owner's rights would make it unreadable.
+            os.fchmod(descriptor, mode)
             file.write(data)
-    except OSError as error:
-        # Half a key would stand in the way of the next try.
+    except BaseException as error:
+        # It is ours: there was none. Half a key would keep the next try from being made.
         path.unlink(missing_ok=True)
-        raise ConfigError(f"{path} can't be written: {error.strerror}.") from error
+        if isinstance(error, OSError):
+            raise ConfigError(f"{path} can't be written: {error.strerror}.") from error
+        raise
 
 
 def _load_public(path: Path) -> Ed25519PublicKey:

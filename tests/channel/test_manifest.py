@@ -20,6 +20,7 @@ from indexer.channel.manifest import (
     holds,
     names_own_config,
     plain_manifest,
+    with_annotations,
     with_archives,
     without_archives,
 )
@@ -397,3 +398,38 @@ def test_a_plain_manifest_is_one() -> None:
     layer = descriptor(INDEX_JSON_TYPE, Digest.of(b"{}"), 2, "title")
     (found,) = parsed(plain_manifest([layer])).layers
     assert (found.media_type, found.size, found.title) == (INDEX_JSON_TYPE, 2, "title")
+
+
+def test_annotations_are_set_and_taken_out_and_all_else_stays() -> None:
+    body = changed(peers(CONDA, TARBZ2, **{"by": "whom", KEY: "x"}), subject={"a": 1}, odd=[1.5])
+    body = with_annotations(raw(body), {KEY: "validated", "why": "so", "absent": None})
+    made = json.loads(body)
+    assert made["annotations"] == {"by": "whom", KEY: "validated", "why": "so"}
+    assert (made["subject"], made["odd"]) == ({"a": 1}, [1.5])
+    back = with_annotations(raw(body), {KEY: "x", "why": None})
+    assert json.loads(back) == json.loads(
+        changed(peers(CONDA, TARBZ2, **{"by": "whom", KEY: "x"}), subject={"a": 1}, odd=[1.5])
+    )
+    assert list(json.loads(back)) == list(made)
+
+
+def test_annotations_that_are_there_leave_every_byte() -> None:
+    body = json.dumps(json.loads(peers(CONDA, **VALIDATED)), indent=3).encode()
+    assert with_annotations(raw(body), {KEY: "validated", "why": None}) == body
+
+
+@pytest.mark.parametrize("known", [None, {}])
+def test_a_manifest_without_annotations_gets_them(known: object) -> None:
+    document = json.loads(peers(CONDA))
+    document["annotations"] = known
+    if known is None:
+        del document["annotations"]
+    body = json.dumps(document).encode()
+    assert json.loads(with_annotations(raw(body), VALIDATED))["annotations"] == VALIDATED
+
+
+def test_annotations_that_nobody_could_read_again_are_not_written() -> None:
+    with pytest.raises(ContentError, match="image index"):
+        with_annotations(RawManifest(b'{"manifests": []}', OCI_INDEX), VALIDATED)
+    with pytest.raises(ContentError, match="at most"):
+        with_annotations(raw(peers(CONDA)), {"why": "x" * MAX_MANIFEST})

@@ -16,6 +16,7 @@ from tests.support.fake_registry import FakeRegistry
 from tests.support.rig import Rig
 from tests.support.validator import Validator
 from tests.transfer.help import Shop
+from tests.transfer.marking import ALPHA, ALPHA_BZ2, BETA, Desk
 from tests.transfer.promotion import Ways, address_of
 
 
@@ -106,3 +107,19 @@ def ways_between(rig: Rig, source: str | Path, target: str | Path, root: Path) -
     keys = root / "keys"
     keys.mkdir()
     return Ways(rig, address_of(source), address_of(target), Validator(keys), root / "audit.jsonl")
+
+
+@pytest.fixture
+def desk(shop: Shop, tmp_path: Path) -> Desk:
+    """A validator at work on either."""
+    keys = tmp_path / "keys"
+    keys.mkdir()
+    return Desk(shop, Validator(keys), tmp_path)
+
+
+@pytest.fixture
+def stocked(desk: Desk) -> Desk:
+    """With both formats of alpha, and beta, in the registry."""
+    desk.shop.lay(ALPHA, ALPHA_BZ2, BETA)
+    desk.shop.push()
+    return desk

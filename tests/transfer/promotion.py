@@ -143,7 +143,8 @@ class Ways:
             inspector = self.inspector(registry, policy)
             found: dict[str, str] = {}
             for name in below(registry, self.production).repositories():
-                shelf = inspector.shelf(*name.split("/")[-2:])
+                subdir, repository = name.split("/")[-2:]
+                shelf = inspector.shelf(subdir, repository)
                 for tag in shelf.tags:
                     records = inspector.look(shelf, tag).reading.records
                     found |= {record.file_name: record.sha256 for record in records}

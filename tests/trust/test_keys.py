@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import errno
+import io
 import os
 import stat
 from datetime import UTC, datetime
@@ -81,14 +83,13 @@ def test_a_folder_that_is_not_there_is_named(tmp_path: Path) -> None:
 def test_a_full_disk_leaves_no_half_of_a_key(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    opened = os.open
+    class Full(io.FileIO):
+        """What is written into it finds no room; /dev/full itself must not be given a mode."""
 
-    def full(path: Path, flags: int, mode: int) -> int:
-        # What is written through it goes where nothing has room.
-        os.close(opened(path, flags, mode))
-        return opened("/dev/full", os.O_WRONLY)
+        def write(self, _: object) -> int:
+            raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
 
-    monkeypatch.setattr("indexer.trust.keys.os.open", full)
+    monkeypatch.setattr("indexer.trust.keys.os.fdopen", Full)
     with pytest.raises(ConfigError, match="No space left"):
         make_key_pair(tmp_path / "private.pem", tmp_path / "public.pem")
     assert list(tmp_path.iterdir()) == []
