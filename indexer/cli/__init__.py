@@ -15,6 +15,7 @@ import click
 import indexer
 from indexer.cli.check import check
 from indexer.cli.mirror import mirror
+from indexer.cli.prune import prune
 from indexer.cli.publish import publish
 from indexer.cli.pull import pull
 from indexer.cli.push import push
@@ -99,3 +100,4 @@ main.add_command(mirror)
 main.add_command(pull)
 main.add_command(show)
 main.add_command(publish)
+main.add_command(prune)

@@ -118,12 +118,7 @@ def show_outcome(outcome: Outcome, verb: str) -> None:
         lines = sorted(f"{item} ({_size(item.size)})" for item in files.first)
         for line in [*lines[:_NAMED], *_and_more(files.count)]:
             out.print(f"{what}: {escape(line)}")
-    for what, lines, count in (
-        ("Note", outcome.notes, outcome.noted),
-        ("Failed", sorted(f"{f.what}: {f.reason}" for f in outcome.failures), outcome.failed),
-    ):
-        for line in [*lines[:_FAILURES], *_and_more(count, _FAILURES)]:
-            out.print(f"{what}: {escape(line)}")
+    show_trouble(outcome)
     count = outcome.moved.count
     text = f"{count:,} file{'' if count == 1 else 's'} {would}{verb} ({_size(outcome.moved.size)})"
     if outcome.removed.count:
@@ -131,6 +126,17 @@ def show_outcome(outcome: Outcome, verb: str) -> None:
     text += f"; {outcome.present:,} were there already"
     text += f"; {outcome.failed:,} failed" if outcome.failed else ""
     out.print(f"[bold]{text}[/].")
+
+
+def show_trouble(outcome: Outcome) -> None:
+    """Print what there is to know, and what couldn't be done."""
+    out = _Console(soft_wrap=True, highlight=False)
+    for what, lines, count in (
+        ("Note", outcome.notes, outcome.noted),
+        ("Failed", sorted(f"{f.what}: {f.reason}" for f in outcome.failures), outcome.failed),
+    ):
+        for line in [*lines[:_FAILURES], *_and_more(count, _FAILURES)]:
+            out.print(f"{what}: {escape(line)}")
 
 
 def show_text(data: bytes) -> None:
