@@ -215,7 +215,7 @@ def _show_plan(plan: Plan, now: datetime) -> None:
             click.echo(f"{reference}  # {removal.reason}{age}")
     share = f", {plan.builds / plan.looked_at:.1%}" if plan.looked_at else ""
     click.echo(
-        f"{plan.builds:,} of {plan.looked_at:,} builds would go{share} "
+        f"To go: {plan.builds:,} of {plan.looked_at:,} builds{share} "
         f"({plan.count('unmarked'):,} unmarked, {plan.count('rejected'):,} rejected), and "
         f"{len(plan.verdicts):,} verdicts."
     )

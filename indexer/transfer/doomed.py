@@ -133,6 +133,8 @@ class Removal:
             return "a verdict whose package is gone"
         left = sorted(set[Left]().union(*(look.left for look in self.looks)))
         whys = "; ".join(dict.fromkeys(look.why for look in self.looks if look.why))
+        if left == ["rejected"]:
+            return whys or left[0]
         return " and ".join(left) + (f": {whys}" if whys else "")
 
 
@@ -213,8 +215,11 @@ class Planner:
             stays = [look.tag for look in holders if look.tag not in going]
             looks = tuple(look for look in holders if look.digest == digest)
             if stays:
-                names = ", ".join(f"{survey.name}:{look.tag}" for look in looks)
-                self.notes.append(f"{names} stays: the tag {stays[0]} leads to {digest}, too")
+                self.notes += [
+                    f"{survey.name}:{look.tag} stays: the tag {stays[0]} leads to {digest}, too"
+                    for look in looks
+                    if look.tag in going
+                ]
                 continue
             builds = sum(look in survey.packages for look in looks)
             yield Removal(survey, digest, looks, builds)

@@ -43,17 +43,19 @@ class Prune:
     # A listing may go on showing for a while what was taken out.
     _gone: set[tuple[str, str]] = field(default_factory=set)
 
-    def plan(self, listing: Listing) -> Plan:
-        """What is to go of the repositories that are listed.
-
-        Raises ConfigError where the policy lets everything in, RegistryError where anything
-        can't be looked at.
-        """
+    def __post_init__(self) -> None:
+        """Raise ConfigError where the policy lets everything in."""
         if self.inspector.policy.name == "none":
             raise ConfigError(
                 "The policy is none: everything is let in, and nothing would ever be unmarked. "
                 "Say by --policy who lets in what is to stay."
             )
+
+    def plan(self, listing: Listing) -> Plan:
+        """What is to go of the repositories that are listed.
+
+        Raises RegistryError where anything can't be looked at.
+        """
         planner = Planner(self.limits, self.inspector.now)
         surveyor = Surveyor(self.job, self.inspector, self.first_seen)
         surveys = surveyor.survey(self._wanted(listing), planner.needs_others)
@@ -67,7 +69,7 @@ class Prune:
             self.outcome.note(note)
         if planner.kept:
             self.outcome.note(
-                f"{planner.kept} verdicts that say no stay, though their packages are gone: no "
+                f"Verdicts that say no, and stay without their packages: {planner.kept}. No "
                 "published site remembers them, and without them an earlier yes would count "
                 "again. Run rebuild, and name its site by --previous."
             )
