@@ -80,7 +80,6 @@ class PackageVersions:
                 answer = self._ask("DELETE", package.url)
             if answer.status not in {204, 404}:
                 raise _refused(answer, f"delete {repository}@{digest}", "delete:packages")
-            package.versions.pop(str(digest), None)
 
     def find(self, repository: str, digest: Digest) -> Found:
         """Look among the versions there are, and among those that were deleted."""
