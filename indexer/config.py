@@ -251,7 +251,8 @@ def read_seconds(value: Any) -> float:
     return seconds
 
 
-def _share(value: Any) -> float:
+def read_share(value: Any) -> float:
+    """A share of one, written as a percentage. Raises ValueError."""
     match = _PERCENT.fullmatch(value.strip()) if isinstance(value, str) else None
     if match is None or float(match.group(1)) > 100:
         raise ValueError('it must be a percentage from 0 to 100, such as "10%"')
@@ -378,7 +379,7 @@ _READERS: Mapping[str, Callable[[Any], Any]] = {
     "status_value": _status_value,
     "trust": _trust,
     "audit": _path,
-    "max_drop": _share,
+    "max_drop": read_share,
     "allow_drop": _flag,
     "allow_changed": _texts,
     "recheck": _fraction,

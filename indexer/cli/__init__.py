@@ -19,6 +19,7 @@ from indexer.cli.mark import mark
 from indexer.cli.marks import marks
 from indexer.cli.mirror import mirror
 from indexer.cli.promote import promote
+from indexer.cli.prune import prune
 from indexer.cli.publish import publish
 from indexer.cli.pull import pull
 from indexer.cli.push import push
@@ -107,3 +108,4 @@ main.add_command(promote)
 main.add_command(keygen)
 main.add_command(mark)
 main.add_command(marks)
+main.add_command(prune)

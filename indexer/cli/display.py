@@ -119,7 +119,7 @@ def show_outcome(outcome: Outcome, verb: str) -> None:
         lines = sorted(f"{item} ({_size(item.size)})" for item in files.first)
         for line in [*lines[:_NAMED], *_and_more(files.count)]:
             out.print(f"{what}: {escape(line)}")
-    _print_remarks(out, outcome)
+    show_trouble(outcome)
     count = outcome.moved.count
     text = f"{count:,} file{'' if count == 1 else 's'} {would}{verb} ({_size(outcome.moved.size)})"
     if outcome.removed.count:
@@ -136,7 +136,7 @@ def show_marked(outcome: Outcome, verb: str) -> None:
     lines = sorted(f"{item} ({item.detail})" for item in outcome.moved.first)
     for line in [*lines, *_and_more(outcome.moved.count, len(lines))]:
         out.print(f"{would}{verb}: ".capitalize() + escape(line))
-    _print_remarks(out, outcome)
+    show_trouble(outcome)
     count = outcome.moved.count
     text = f"{count:,} file{'' if count == 1 else 's'} {would}{verb}"
     text += f"; {outcome.present:,} were so already"
@@ -144,7 +144,9 @@ def show_marked(outcome: Outcome, verb: str) -> None:
     out.print(f"[bold]{text}[/].")
 
 
-def _print_remarks(out: Console, outcome: Outcome) -> None:
+def show_trouble(outcome: Outcome) -> None:
+    """Print what there is to know, and what couldn't be done."""
+    out = _Console(soft_wrap=True, highlight=False)
     for what, lines, count in (
         ("Note", outcome.notes, outcome.noted),
         ("Failed", sorted(f"{f.what}: {f.reason}" for f in outcome.failures), outcome.failed),

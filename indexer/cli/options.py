@@ -16,17 +16,17 @@ import click
 from indexer.cli.display import Terminal, show_outcome
 from indexer.config import ChannelConfig, check_trust, load_channel_config
 from indexer.errors import LoginError
-from indexer.published import open_published
+from indexer.published import Published, open_published
 from indexer.registry import Registry, Transport, open_registry
 from indexer.registry.auth import HOW_TO_LOG_IN
 from indexer.transfer.audit import AuditLog, whoever_runs_this
 from indexer.transfer.job import Job
 from indexer.transfer.outcome import Outcome
 from indexer.transfer.standing import Inspector, read_rejections
-from indexer.trust.judging import Held
 from indexer.trust.keys import load_keyring
 
 F = TypeVar("F", bound=Callable[..., Any])
+T = TypeVar("T")
 
 _FAILED_EXIT = 5
 
@@ -157,19 +157,24 @@ def inspector(config: ChannelConfig, session: Session, registry: Registry) -> In
     ConfigError, RegistryError, GuardError.
     """
     check_trust(config)
-    site = config.previous or (str(config.output) if config.output is not None else None)
-    rejections: list[Held] = []
-    if site is not None:
-        with open_published(site, session.transport) as published:
-            rejections = read_rejections(published)
+    rejections = from_site(config, session, read_rejections)
     return Inspector(
         registry=registry,
         channel=config.channel,
         policy=config.policy,
         keyring=load_keyring(config.trust),
         now=datetime.now(UTC),
-        rejections=rejections,
+        rejections=rejections or [],
     )
+
+
+def from_site(config: ChannelConfig, session: Session, read: Callable[[Published], T]) -> T | None:
+    """What the published site remembers; None where none is configured."""
+    site = config.previous or (str(config.output) if config.output is not None else None)
+    if site is None:
+        return None
+    with open_published(site, session.transport) as published:
+        return read(published)
 
 
 @contextlib.contextmanager

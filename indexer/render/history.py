@@ -155,23 +155,34 @@ def decode_counts(data: bytes) -> list[dict[str, Any]]:
     return counts
 
 
-def encode_unsettled(unsettled: Mapping[tuple[str, str, str], int]) -> bytes:
-    """Since when artifacts wait (seconds since 1970), by subdir, repository and tag; sorted."""
+def encode_unsettled(first_seen: Mapping[tuple[str, str, str], int]) -> bytes:
+    """When what isn't let in was first seen, by subdir, repository and tag.
+
+    In seconds since 1970. Whoever counts the age of a build without a time of its own asks this.
+    """
     return _lines(
         [
-            [*place, rfc3339(datetime.fromtimestamp(seconds, UTC))]
-            for place, seconds in sorted(unsettled.items())
+            [*key, rfc3339(datetime.fromtimestamp(seconds, UTC))]
+            for key, seconds in sorted(first_seen.items())
         ]
     )
 
 
 def decode_unsettled(data: bytes) -> dict[tuple[str, str, str], int]:
-    """Read what ``encode_unsettled`` wrote. Raises ContentError."""
-    found = {}
+    """Read what ``encode_unsettled`` wrote. Raises ContentError for anything else."""
+    items = _load(data, UNSETTLED)
+    found: dict[tuple[str, str, str], int] = {}
     try:
-        for subdir, repository, tag, time in _load(data, UNSETTLED):
-            place = (str(subdir), str(repository), str(tag))
-            found[place] = int(datetime.fromisoformat(time).timestamp())
+        if not isinstance(items, list):
+            raise TypeError("not a list")  # noqa: TRY301  one way out
+        for item in items:
+            if not isinstance(item, list) or not all(isinstance(text, str) for text in item):
+                raise TypeError("not a list of texts")  # noqa: TRY301
+            subdir, repository, tag, time = item
+            key = (_subdir(subdir), repository, tag)
+            if key in found or not repository or not tag:
+                raise ValueError("a build that is there twice, or has no name")  # noqa: TRY301
+            found[key] = _seconds(time)
     except (TypeError, ValueError, OverflowError) as error:
         raise ContentError(f"{UNSETTLED} can't be read: {error}") from error
     return found
@@ -195,6 +206,14 @@ def supersede(
 def rfc3339(time: datetime) -> str:
     """UTC to the second, in a form that sorts."""
     return time.astimezone(UTC).strftime("%Y-%m-%dT%H:%M:%SZ")
+
+
+def _seconds(text: str) -> int:
+    """Seconds since 1970, of a time as ``rfc3339`` writes it. Raises ValueError."""
+    time = datetime.strptime(text, "%Y-%m-%dT%H:%M:%SZ").replace(tzinfo=UTC)
+    if rfc3339(time) != text or time.timestamp() < 0:
+        raise ValueError(f"{text[:80]!r} is not a time")
+    return int(time.timestamp())
 
 
 def _subdir(name: str) -> str:

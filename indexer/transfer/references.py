@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from indexer.channel import codec
 from indexer.channel.artifact import Place, place_of
@@ -36,7 +36,7 @@ class Reference:
 
     def __str__(self) -> str:
         where = f"{self.subdir}/" if self.subdir else ""
-        name = self.file_name or f"{self.repository}:{self.tag}"
+        name = self.file_name or self.repository + (f":{self.tag}" if self.tag else "")
         return f"{where}{name}" + (f"@{self.digest}" if self.digest else "")
 
 
@@ -68,15 +68,37 @@ def parse_reference(text: str) -> Reference:
     return found
 
 
+def parse_manifest_reference(text: str) -> Reference:
+    """Read ``subdir/name[:tag]@sha256:...``: a manifest that no tag may lead to any more.
+
+    Raises ConfigError for what isn't one.
+    """
+    what, at, digest = text.strip().partition("@")
+    is_bare = ":" not in what and not what.endswith(EXTENSIONS)
+    # Without a tag, any will do to have the rest checked.
+    found = parse_reference(f"{what}:any{at}{digest}" if is_bare else text)
+    if found.digest is None or found.subdir is None:
+        raise ConfigError(
+            f"{printable(text, 300)!r} names no manifest: write subdir/name:tag@sha256:..., as "
+            "prune and its log do."
+        )
+    return replace(found, tag="") if is_bare else found
+
+
+def read_lines(texts: Iterable[str], lines: Iterable[str]) -> Iterator[str]:
+    """The arguments; ``-`` stands for all of these lines, of which ``#`` ends one."""
+    for text in texts:
+        if text != "-":
+            yield text
+            continue
+        for line in lines:
+            if said := line.partition("#")[0].strip():
+                yield said
+
+
 def read_references(texts: Iterable[str], lines: Iterable[str]) -> Iterator[Reference]:
     """The references among arguments; ``-`` stands for all of these lines, of which ``#`` ends one.
 
     Raises ConfigError at the first that isn't one.
     """
-    for text in texts:
-        if text != "-":
-            yield parse_reference(text)
-            continue
-        for line in lines:
-            if said := line.partition("#")[0].strip():
-                yield parse_reference(said)
+    return map(parse_reference, read_lines(texts, lines))

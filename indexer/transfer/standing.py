@@ -21,7 +21,7 @@ from indexer.registry.content import Digest
 from indexer.render.history import REJECTIONS
 from indexer.trust.judging import Held, Verdicts
 from indexer.trust.keys import Keyring
-from indexer.trust.reading import read_verdict
+from indexer.trust.reading import LostVerdictError, read_verdict
 from indexer.trust.rejections import decode_rejections
 from indexer.trust.storage import VerdictTag, parse_tag
 
@@ -30,10 +30,11 @@ _MAX_REJECTIONS = 256 * 1024 * 1024
 
 @dataclass(frozen=True, slots=True)
 class Void:
-    """A verdict that counts for nothing, and why."""
+    """A verdict that counts for nothing, and why; ``lost``: only because it can't be read."""
 
     tag: str
     reason: str
+    lost: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -41,7 +42,8 @@ class Shelf:
     """One repository: the tags that may be packages, and the verdicts beside them.
 
     ``full_name`` is its name in the registry. ``held`` are the verdicts that count, remembered
-    rejections among them; ``unread`` those that were not asked for.
+    rejections among them; ``unread`` those that were not asked for. ``others`` are the tags that
+    can't be packages', those of verdicts among them.
     """
 
     subdir: str
@@ -51,6 +53,7 @@ class Shelf:
     held: tuple[Held, ...] = ()
     void: tuple[Void, ...] = ()
     unread: tuple[VerdictTag, ...] = ()
+    others: tuple[str, ...] = ()
 
     def verdict_tags(self, archives: Iterable[Digest]) -> list[VerdictTag]:
         """Where the verdicts on these archives are, as far as they count."""
@@ -103,10 +106,19 @@ class Inspector:
                     read_verdict(self.registry, full_name, subdir, repository, tag, self.keyring)
                 )
             except ContentError as error:
-                void.append(Void(str(tag), str(error)))
-        packages = tuple(tag for tag in tags if codec.is_package_tag(tag) and is_tag(tag))
+                void.append(Void(str(tag), str(error), isinstance(error, LostVerdictError)))
+        # What can't be a tag can't be asked for, and leads nowhere.
+        usable = [tag for tag in tags if is_tag(tag)]
+        packages = tuple(tag for tag in usable if codec.is_package_tag(tag))
         return Shelf(
-            subdir, repository, full_name, packages, tuple(held), tuple(void), tuple(unread)
+            subdir,
+            repository,
+            full_name,
+            packages,
+            held=tuple(held),
+            void=tuple(void),
+            unread=tuple(unread),
+            others=tuple(tag for tag in usable if not codec.is_package_tag(tag)),
         )
 
     def look(self, shelf: Shelf, tag: str) -> Outcome:

@@ -188,3 +188,64 @@ def test_thinning_out_run_by_run_keeps_the_first_and_the_last() -> None:
 def test_counts_that_cannot_be_continued_are_refused(data: bytes) -> None:
     with pytest.raises(ContentError):
         history.decode_counts(data)
+
+
+SEEN = {
+    ("noarch", "alpha", "2.0-0"): 1_793_534_400,
+    ("linux-64", "zzz_x", "1.0-0"): 0,
+    ("noarch", "alpha", "10.0-0"): 1_793_534_401,
+}
+
+
+def test_when_builds_were_first_seen_is_read_back() -> None:
+    data = history.encode_unsettled(SEEN)
+    assert history.decode_unsettled(data) == SEEN
+    assert history.decode_unsettled(history.encode_unsettled({})) == {}
+    assert data.decode().splitlines() == [
+        "[",
+        '["linux-64","zzz_x","1.0-0","1970-01-01T00:00:00Z"],',
+        '["noarch","alpha","10.0-0","2026-11-01T12:00:01Z"],',
+        '["noarch","alpha","2.0-0","2026-11-01T12:00:00Z"]',
+        "]",
+    ]
+
+
+ROW = ["noarch", "alpha", "1.0-0", "2026-11-01T12:00:00Z"]
+
+
+@pytest.mark.parametrize(
+    "document",
+    [
+        None,
+        {},
+        7,
+        {"noarch": ROW},
+        [None],
+        [{}],
+        ["abcd"],
+        [ROW[:3]],
+        [[*ROW, "more"]],
+        [["noarch", "alpha", "1.0-0", 1_793_534_400]],
+        [["noarch", None, "1.0-0", ROW[3]]],
+        [["../x", *ROW[1:]]],
+        [["noarch", "", "1.0-0", ROW[3]]],
+        [["noarch", "alpha", "", ROW[3]]],
+        [ROW, ROW],
+        [[*ROW[:3], "2026-11-01"]],
+        [[*ROW[:3], "2026-11-01T12:00:00"]],
+        [[*ROW[:3], "2026-11-01T12:00:00+00:00"]],
+        [[*ROW[:3], "2026-02-30T12:00:00Z"]],
+        [[*ROW[:3], "2026-1-1T12:00:00Z"]],
+        [[*ROW[:3], "1969-12-31T23:59:59Z"]],
+        [[*ROW[:3], "0001-01-01T00:00:00Z"]],
+    ],
+    ids=str,
+)
+def test_anything_else_is_no_memory_of_builds(document: object) -> None:
+    with pytest.raises(ContentError, match=r"unsettled\.json"):
+        history.decode_unsettled(orjson.dumps(document))
+
+
+def test_no_json_is_no_memory_of_builds() -> None:
+    with pytest.raises(ContentError, match="is not JSON"):
+        history.decode_unsettled(b"[")
