@@ -346,9 +346,9 @@ class State:
         )
 
     def unsettled(self) -> dict[tuple[str, str, str], int]:
-        """Since when each artifact waits or is rejected, in seconds since 1970, by where it is."""
+        """Since when each artifact isn't in the index, in seconds since 1970, by where it is."""
         rows = self._db.execute(
-            "SELECT subdir, repository, tag, since FROM tag WHERE status IN ('waiting', 'rejected')"
+            "SELECT subdir, repository, tag, since FROM tag WHERE status <> 'indexed'"
         )
         return {(subdir, repository, tag): since for subdir, repository, tag, since in rows}
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
-from contextlib import closing
+from contextlib import closing, suppress
 from dataclasses import dataclass, replace
 from typing import TypeVar
 
@@ -35,8 +35,6 @@ _MAX_MANIFESTS = 64
 _MAX_UNSETTLED = 256 * 1024 * 1024
 # Reasons that are told of one build.
 _REASONS = 3
-
-_LET_IN = frozenset({"indexed", "unsound"})
 
 # By subdir, repository and tag: when a build was first seen, in seconds since 1970.
 FirstSeen = Mapping[tuple[str, str, str], int]
@@ -71,24 +69,27 @@ class Reach:
 
 
 def reach(registry: Registry, full_name: str, raw: RawManifest) -> Reach:
-    """Follow a manifest through image indexes. Raises ContentError where that can't be done."""
+    """Follow a manifest through image indexes, as far as they can be read.
+
+    What can't be is nobody's package: whoever may push must not keep a repository from being
+    pruned by pushing nonsense into it.
+    """
     digests, leaves = {raw.digest}, []
     waiting = [raw]
-    while waiting:
-        parsed = parse_manifest(waiting.pop())
+    while waiting and len(digests) <= _MAX_MANIFESTS:
+        try:
+            parsed = parse_manifest(waiting.pop())
+        except ContentError:
+            continue
         if not isinstance(parsed, ImageIndex):
             leaves.append(parsed)
             continue
         new = {child.digest for child in parsed.manifests} - digests
         digests |= new
-        if len(digests) > _MAX_MANIFESTS:
-            raise ContentError(f"image indexes of more than {_MAX_MANIFESTS} manifests")
         for digest in sorted(new):
-            try:
+            # It may be named, and gone or broken: nothing lies behind it.
+            with suppress(NotFoundError, ContentError):
                 waiting.append(registry.manifest(full_name, str(digest)))
-            except NotFoundError:
-                # It is named, and gone: nothing lies behind it.
-                continue
     return Reach(
         raw.digest, frozenset(digests), tuple(leaf for leaf in leaves if archive_layers(leaf))
     )
@@ -160,12 +161,9 @@ class Surveyor:
     def _shelf(self, subdir: str, repository: str) -> Shelf:
         try:
             return self.inspector.shelf(subdir, repository)
-        except NotFoundError as error:
-            raise RegistryError(
-                f"{subdir}/{repository} is listed, but can't be found, so nothing is pruned: "
-                f"{error} Where an upload broke off before its first tag, finish it; or leave it "
-                "out by --package or --subdir."
-            ) from error
+        except NotFoundError:
+            # docker-registry lists a repository with blobs and no tag yet: an upload broke off.
+            return Shelf(subdir, repository, self.inspector.full_name(subdir, repository))
         except RegistryError as error:
             raise _incomplete(f"{subdir}/{repository}", error) from error
 
@@ -177,7 +175,7 @@ class Surveyor:
             raise _incomplete(f"{shelf.subdir}/{shelf.repository}:{tag}", error) from error
         found = self._reach(shelf, tag, read.raw)
         look = self._as_look(tag, found)
-        if isinstance(found, ContentError) or read.raw is None or read.status in _LET_IN:
+        if isinstance(found, ContentError) or self._is_let_in(shelf, read, found):
             return look
         if lost := _lost_verdict(shelf, found):
             return replace(look, trouble=f"the verdict {lost} on it can't be read")
@@ -188,6 +186,17 @@ class Surveyor:
             why=_why(read.reading.faults),
             since=since(found.leaves, seen, self.inspector.now),
         )
+
+    def _is_let_in(self, shelf: Shelf, read: Read, found: Reach) -> bool:
+        """Whether somebody let it in, be it fit for an index or not."""
+        if read.status != "unsound":
+            return read.status == "indexed"
+        policy = self.inspector.policy
+        passed = {held.verdict.archive for held in shelf.held if held.verdict.passed}
+        if policy.asks_verdict and not found.archives & passed:
+            return False
+        standings = {policy.standing(leaf.annotations) for leaf in found.leaves}
+        return not policy.asks_annotation or "validated" in standings
 
     def _look_beside(self, shelf: Shelf, tag: str) -> Look:
         """A tag that is no package's."""
@@ -216,7 +225,7 @@ class Surveyor:
 
     def _left(self, shelf: Shelf, read: Read, leaves: Sequence[ImageManifest]) -> frozenset[Left]:
         """Why the archives of a build aren't let in: of several, each may have its own reason."""
-        if read.status == "waiting":
+        if read.status in {"waiting", "unsound"}:
             return frozenset({"unmarked"})
         policy = self.inspector.policy
         failed = {held.verdict.archive for held in shelf.held if not held.verdict.passed}

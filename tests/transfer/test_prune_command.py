@@ -280,6 +280,31 @@ def test_what_was_let_in_stays_even_where_no_index_can_have_it(stage: Stage) -> 
     assert (done.planned, done.plan.looked_at) == ([], 1)
 
 
+def test_what_can_be_no_package_is_unmarked_too(stage: Stage) -> None:
+    """Nobody let it in, and no index could have it: it would stay for ever."""
+    no_archive = {"schemaVersion": 2, "config": {}, "layers": []}
+    for number, body in enumerate((b"no manifest", json.dumps(no_archive).encode())):
+        tag = f"{number}-0"
+        stage.rig.fake.add_manifest("acme/forge/noarch/alpha", tag, body, OCI_MANIFEST)
+        seen = stage.rig.now - 2 * DAY
+        stage.first_seen = {**stage.first_seen, ("noarch", "alpha", tag): int(seen.timestamp())}
+    # And it keeps nothing else from going.
+    stage.push(ALPHA)
+    done = stage.prune()
+    assert len(done.removed) == 3
+    assert stage.tags() == []
+
+
+def test_a_repository_without_a_manifest_yet_stops_nothing(stage: Stage) -> None:
+    # As docker-registry lists one where an upload broke off.
+    stage.push(ALPHA)
+    stage.push(BETA)
+    stage.rig.fake.knobs.faults = [
+        faults.status(404, match=faults.is_tags("acme/forge/noarch/beta"))
+    ]
+    assert stage.prune().removed == ["noarch/alpha:1.0-0"]
+
+
 def test_the_age_of_what_has_no_time_is_the_site_s(stage: Stage, tmp_path: Path) -> None:
     names = ("old", "young", "ahead", "unknown", "future")
     for name in names[:4]:
@@ -547,7 +572,6 @@ def test_what_somebody_may_have_said_yes_to_stays(attested: Stage) -> None:
 @pytest.mark.parametrize(
     "fault",
     [
-        faults.status(404, match=faults.is_tags("acme/forge/noarch/beta")),
         faults.status(403, match=faults.is_tags("acme/forge/noarch/beta")),
         faults.status(503, match=faults.is_tags("acme/forge/noarch/beta")),
         faults.status(404, match=faults.is_page_after(faults.is_tags("acme/forge/noarch/beta"))),
@@ -557,7 +581,7 @@ def test_what_somebody_may_have_said_yes_to_stays(attested: Stage) -> None:
         faults.status(503, match=faults.is_catalog()),
         faults.status(404, match=faults.is_page_after(faults.is_catalog())),
     ],
-    ids=["absent", "denied", "down", "page", "gone", "no", "other", "catalog", "catalog page"],
+    ids=["denied", "down", "page", "gone", "no", "other", "catalog", "catalog page"],
 )
 def test_what_was_listed_by_half_is_never_pruned(stage: Stage, fault: faults.Fault) -> None:
     for package in (ALPHA, BETA, build("beta", "2.0"), build("gamma")):
