@@ -101,6 +101,8 @@ def _difference(ours: _Held, held: _Held) -> str:
         if theirs.get(name, digest) != digest:
             return f"{printable(name, 200)} is {theirs[name]} there, {digest} in staging"
     if ours.index_json != held.index_json:
-        return f"info/index.json is {held.index_json} there, {ours.index_json} in staging"
+        return (
+            f"info/index.json is {held.index_json or 'missing'} there, {ours.index_json} in staging"
+        )
     extra = [f"{printable(name, 200)} ({theirs[name]})" for name in theirs if name not in mine]
     return f"{', '.join(extra[:4])} is there, and not in staging"

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import base64
+from collections.abc import Callable
 from datetime import timedelta
 from pathlib import Path
 
@@ -15,6 +16,7 @@ from indexer.channel.policy import PolicyName
 from indexer.errors import NotFoundError
 from indexer.registry.content import OCI_INDEX, OCI_MANIFEST, Content, Digest
 from indexer.trust.judging import Held
+from tests.support import faults
 from tests.support.fake_registry import FakeRegistry
 from tests.support.rig import CHANNEL
 from tests.support.validator import VALIDATED_AT, Validator, put_beside, verdict_of
@@ -281,6 +283,15 @@ def test_another_index_json_is_other_content(one: Ways) -> None:
     assert one.manifest(ALPHA).body == body
 
 
+def test_a_tag_without_index_json_is_other_content(one: Ways) -> None:
+    one.put(ALPHA)
+    document = one.document(ALPHA, one.staging)
+    document["layers"] = document["layers"][:1]
+    full, tag = one.where(ALPHA)
+    one.rig.fake.add_manifest(full, tag, orjson.dumps(document), OCI_MANIFEST)
+    assert "info/index.json is missing there" in reasons(one.run())[REF]
+
+
 def test_the_other_format_alone_in_production_is_other_content(one: Ways) -> None:
     one.put(ALPHA_BZ2, at=one.production)
     one.put(ALPHA)
@@ -432,6 +443,32 @@ def test_a_blob_that_is_gone_costs_its_build(ways: Ways, elsewhere: FakeRegistry
         registry.manifest(*ways.where(ALPHA))
 
 
+def test_a_blob_that_production_loses_again_is_found_out_before_its_tag(two: Ways) -> None:
+    two.put(ALPHA)
+    two.rig.fake.knobs.checks_manifests = False
+    full, _ = two.where(ALPHA)
+    digest = f"sha256:{ALPHA.sha256}"
+    is_there = faults.is_blob(full, digest)
+    # Asked before it is fetched, before it is sent, and when all is there.
+    two.rig.fake.knobs.faults = [
+        faults.Fault(is_there, 2, lambda _, ready: ready),
+        faults.status(404, match=is_there),
+    ]
+    assert f"lost the blob {digest}" in reasons(two.run())[REF]
+    assert two.rig.fake.tags_of(full) == []
+
+
+@pytest.mark.parametrize("fault", [faults.tampered, faults.truncated, faults.closed])
+def test_a_hiccup_on_the_way_is_passed_over(
+    two: Ways, elsewhere: FakeRegistry, fault: Callable[..., faults.Fault]
+) -> None:
+    two.put(ALPHA)
+    hiccup = fault(match=faults.is_blob(digest=f"sha256:{ALPHA.sha256}"), times=1)
+    elsewhere.knobs.faults = [hiccup]
+    assert two.run().failures == []
+    assert (hiccup.fired, two.held()) == (1, exactly(ALPHA))
+
+
 def test_what_is_promoted_is_in_the_log(one: Ways) -> None:
     digest = one.put(ALPHA, ALPHA_BZ2)
     one.say(ALPHA)
@@ -467,12 +504,32 @@ def test_the_bar_comes_to_its_end(ways: Ways) -> None:
     assert (watcher.totals["Promoting"] or 0) > ALPHA.size + ALPHA_BZ2.size + BETA.size
 
 
-def test_nothing_is_left_in_scratch(
+def test_of_what_is_on_its_way_one_blob_is_kept_and_nothing_at_the_end(
     ways: Ways, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     scratch = tmp_path / "scratch"
     scratch.mkdir()
     monkeypatch.setattr("tempfile.tempdir", str(scratch))
-    ways.put(ALPHA)
-    ways.run()
+    most = 0
+
+    def stepped(*_: object) -> None:
+        nonlocal most
+        most = max(most, sum(path.is_file() for path in scratch.rglob("*")))
+
+    ways.put(ALPHA, ALPHA_BZ2)
+    ways.run(progress=Watcher(stepped=stepped), jobs=1)
+    mounts = ways.staging.host == ways.production.host != ""
+    assert most == (0 if mounts else 1)
     assert list(scratch.iterdir()) == []
+
+
+def test_what_goes_wrong_with_one_does_not_stop_the_others(ways: Ways) -> None:
+    good = [build(f"good{number}") for number in range(5)]
+    for package in good:
+        ways.put(package)
+    bad = [build(f"good{number}", "2.0") for number in range(5)]
+    for package in bad:
+        ways.put(package)
+        ways.put(build(package.name, "2.0", message="other"), at=ways.production)
+    outcome = ways.run()
+    assert (outcome.moved.count, outcome.failed) == (5, 5)

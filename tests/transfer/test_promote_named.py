@@ -270,6 +270,29 @@ def test_without_credentials_for_production_it_says_what_to_do(
     assert "ORAS_USER" in done.stderr
 
 
+def test_wrong_credentials_for_staging_end_it_all(
+    two: Ways, elsewhere: FakeRegistry, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    two.put(ALPHA)
+    elsewhere.knobs.auth, elsewhere.knobs.users = "basic", {"reader": "r"}
+    monkeypatch.setenv("ORAS_USER", "reader")
+    monkeypatch.setenv("ORAS_PASS", "wrong")
+    done = run(two, REF, ALPHA.file_name)
+    assert done.exit_code == 3
+    assert "credentials" in done.stderr
+
+
+def test_a_repository_that_may_not_be_read_is_a_failure_that_says_so(
+    two: Ways, elsewhere: FakeRegistry
+) -> None:
+    two.put(ALPHA)
+    two.put(BETA)
+    elsewhere.knobs.faults = [faults.status(403, match=lambda one: "/alpha/" in one.path)]
+    outcome = two.run(REF, BETA.file_name)
+    assert "answered 403" in reasons(outcome)[REF]
+    assert two.held() == exactly(BETA)
+
+
 def test_a_key_that_is_trusted_by_nobody_lets_nothing_in(one: Ways, tmp_path: Path) -> None:
     one.put(ALPHA)
     Validator(tmp_path, "stranger").say(one.staging, "forge", ALPHA)

@@ -151,6 +151,7 @@ def test_a_tag_that_somebody_always_writes_is_given_up(two: Ways) -> None:
     assert "somebody else writes" in reasons(two.run())[REF]
     # Copied once, however often it was tried.
     assert two.rig.fake.count("uploads", "PUT") == 1
+    assert two.rig.fake.count("manifests", "PUT") == 1
     assert sum("failed" in line for line in two.audited()) == 2 * 5
 
 
