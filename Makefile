@@ -63,7 +63,7 @@ wheel: .venv/.build
 
 # All but bench/levels.py, which wants a real repodata.json. The last needs 10 GB of disk.
 bench: .venv/.test .venv-bench/.installed .venv-peer/.installed registry wrk
-	@for name in reading changes rendering peers clients feed pushing large; do
+	@for name in reading changes rendering verdicts peers clients feed pushing large; do
 	  echo "bench.$$name"
 	  $(BIN)/python -m bench.$$name
 	done
