@@ -26,6 +26,7 @@ DOCS = [
 ]
 OPERATORS = ROOT / "docs" / "operators.md"
 REGISTRY = ROOT / "docs" / "registry.md"
+TRUST = ROOT / "docs" / "trust.md"
 
 # What every rebuild needs, where a line of the docs leaves it to the settings file.
 NEEDED = {"registry": "oci://registry.example/acme", "channel": "forge", "output": Path("site")}
@@ -161,25 +162,29 @@ def test_no_flag_of_rebuild_is_missing_from_the_operators_page() -> None:
     assert documented - flags - values == set(), "the page has flags that the program lacks"
 
 
-TRANSFERS = ("push", "mirror", "pull", "show", "publish")
-
-
-def test_the_registry_page_says_which_command_takes_which_flag() -> None:
+@pytest.mark.parametrize(
+    ("page", "names"),
+    [
+        (REGISTRY, ("push", "mirror", "pull", "show", "publish")),
+        (TRUST, ("keygen", "mark", "marks", "promote", "prune")),
+    ],
+)
+def test_the_page_says_which_command_takes_which_flag(page: Path, names: Sequence[str]) -> None:
     rows = [
-        [cell.strip() for cell in line.split("|")[1:-1]]
-        for line in REGISTRY.read_text(encoding="utf-8").splitlines()
+        [cell.strip() for cell in re.split(r"(?<!\\)\|", line)[1:-1]]
+        for line in page.read_text(encoding="utf-8").splitlines()
         if line.startswith("| `--")
     ]
     said = {
         name: {
             flag
             for row in rows
-            if row[TRANSFERS.index(name) + 1] == "yes"
+            if row[names.index(name) + 1] == "yes"
             for flag in re.findall(r"--[a-z-]+", row[0])
         }
-        for name in TRANSFERS
+        for name in names
     }
-    for name in TRANSFERS:
+    for name in names:
         options = [item for item in main.commands[name].params if isinstance(item, click.Option)]
         flags = {flag for option in options for flag in option.opts if flag.startswith("--")}
         assert said[name] == flags - {"--help"}, name

@@ -76,8 +76,8 @@ def promote(
     Blobs are mounted where both namespaces are of one registry, else they go through this machine,
     checked. A tag is written last, after all that it leads to was found there. What production has
     under a tag is never overwritten by other content: that is a failure which names both digests.
-    Nothing is taken out of production; what was rejected after it was promoted has to be marked
-    there, too.
+    Nothing is taken out of production. Where what was promoted is rejected in staging later, that
+    verdict goes along, too; a rejection by annotation has to be marked in production as well.
 
     Run it again after an interruption: it finishes. Several may run at once. Exits 5 when some
     builds couldn't be promoted, each named with its reason.

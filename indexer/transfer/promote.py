@@ -5,15 +5,16 @@ from __future__ import annotations
 import tempfile
 from collections import Counter
 from collections.abc import Iterable, Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from contextlib import suppress
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 from indexer.channel import codec, manifest
 from indexer.channel.artifact import Fault, Place, Status
 from indexer.channel.selection import KNOWN_SUBDIRS, unmatched, wanted
-from indexer.errors import DeniedError, LoginError, NotFoundError
+from indexer.errors import ContentError, DeniedError, LoginError, NotFoundError
 from indexer.fetching import Outcome as Looked
-from indexer.registry.content import Digest
+from indexer.registry.content import Digest, RawManifest
 from indexer.transfer.audit import AuditLog
 from indexer.transfer.copying import Copier
 from indexer.transfer.job import Job
@@ -234,7 +235,7 @@ class Promote:
 
     def _shelf(self, subdir: str, part: _Part) -> Shelf | None:
         try:
-            return self._source.shelf(subdir, part.repository)
+            return self._source.shelf(subdir, part.repository, self._archives(subdir, part))
         except LoginError:
             raise
         except NotFoundError:
@@ -244,6 +245,20 @@ class Promote:
             if part.subdir is not None:
                 raise
             return None
+
+    def _archives(self, subdir: str, part: _Part) -> set[Digest] | None:
+        """Those that are named: a repository may have thousands of verdicts on others."""
+        if not part.named:
+            return None
+        registry = self._source.registry
+        found: set[Digest] = set()
+        full_name = self._source.full_name(subdir, part.repository)
+        for tag in {reference.tag for reference in part.named}:
+            # What isn't there, or can't be read, is told of where it is looked at.
+            with suppress(NotFoundError, ContentError):
+                layers = manifest.archives(registry.manifest(full_name, tag))
+                found.update(layer.digest for layer in layers)
+        return found
 
     def _there(self, shelf: Shelf, promoter: Promoter) -> frozenset[str]:
         if not shelf.unread and not any(item.tag for item in shelf.held):
@@ -256,6 +271,9 @@ class Promote:
         refused = [(name, self._refusal(name, looked)) for name in item.named]
         failures = tuple(Failure(str(name), reason) for name, reason in refused if reason)
         is_named = not item.named or len(failures) < len(item.named)
+        if looked.status == "rejected" and looked.raw is not None:
+            todo = self._rejected(item, looked.raw, promoter)
+            return _Seen("rejected", todo, failures)
         if looked.status != "indexed" or looked.raw is None or not is_named:
             return _Seen(looked.status, failures=failures)
         records = looked.reading.records
@@ -271,6 +289,22 @@ class Promote:
             return _Seen("indexed", None, failures, notes, len(files), beside)
         todo = _Todo(build, state, tuple(item.names))
         return _Seen("indexed", todo, failures, notes, beside=beside)
+
+    def _rejected(self, item: _Wanted, raw: RawManifest, promoter: Promoter) -> _Todo | None:
+        """The verdicts on what production has, and which was rejected since."""
+        try:
+            layers = manifest.archives(raw)
+            tags = item.shelf.verdict_tags(layer.digest for layer in layers)
+            verdicts = tuple(tag for tag in tags if str(tag) not in item.there)
+            if not verdicts or item.tag not in item.there:
+                return None
+            files = tuple(LetIn(x.title or "", x.digest.hex, x.size) for x in layers)
+            build = Build(item.place, raw.digest, files, verdicts=verdicts, is_proof=True)
+            build, state = promoter.look(replace(build, is_rejected=True), raw)
+        except ContentError:
+            # Production has something else there, of which nobody has said anything.
+            return None
+        return _Todo(build, "there", tuple(item.names)) if state == "there" else None
 
     def _refusal(self, reference: Reference, looked: Looked) -> str:
         """Why what was named is not to be promoted; empty where it is."""
@@ -319,7 +353,7 @@ class Promote:
             self.outcome.present += len(item.build.files) - len(found)
         for item in todo:
             if item.state == "there":
-                self.outcome.present += len(item.build.files)
+                self.outcome.present += 0 if item.build.is_rejected else len(item.build.files)
                 self.outcome.note(_added(item, "would be"))
 
     def _promote(self, todo: Sequence[_Todo], promoter: Promoter, crew: Crew) -> None:
@@ -342,7 +376,8 @@ class Promote:
 
 
 def _added(item: _Todo, would: str) -> str:
-    return f"{item.names[0]} is there already; {len(item.build.verdicts)} verdicts {would} added"
+    what = "rejected by now" if item.build.is_rejected else "there already"
+    return f"{item.names[0]} is {what}; {len(item.build.verdicts)} verdicts {would} added"
 
 
 def _reasons(faults: Iterable[Fault]) -> list[str]:

@@ -38,7 +38,8 @@ class LetIn:
 class Build:
     """What is to be promoted under one tag; ``digest`` is that of its manifest in staging.
 
-    ``size`` is in bytes, that of all its blobs. ``verdicts`` are those that production lacks;
+    With ``is_rejected`` its verdicts alone go along, should production have it. ``size`` is in
+    bytes, that of all its blobs. ``verdicts`` are those that production lacks;
     ``is_proof`` says that they were read, and count. ``known`` are the files that production has
     there already, besides which the others join.
     """
@@ -50,6 +51,7 @@ class Build:
     verdicts: tuple[VerdictTag, ...] = ()
     is_proof: bool = False
     known: frozenset[str] = frozenset()
+    is_rejected: bool = False
 
     @property
     def names(self) -> frozenset[tuple[str, str]]:
@@ -163,6 +165,8 @@ class Promoter:
                 if theirs is not None:
                     self._add_verdicts(work, theirs)
                 return self._told(work, is_written=is_written)
+            if build.is_rejected:
+                return Promoted()
             self._copy(work)
             self._put_verdicts(work, work.offer.raw)
             with suppress(ConflictError):
@@ -287,7 +291,7 @@ class Promoter:
     def _told(self, work: _Work, *, is_written: bool) -> Promoted:
         build, notes = work.build, tuple(work.notes)
         if not is_written:
-            return Promoted((), len(build.files), notes)
+            return Promoted((), 0 if build.is_rejected else len(build.files), notes)
         items = self._items(build, work.hows, str(work.offer.raw.digest))
         return Promoted(items, len(build.files) - len(items), notes)
 

@@ -22,6 +22,7 @@ import pytest
 from tests.clients.test_peer import REAL
 from tests.clients.test_rattler import CLIENT, PLATFORM, port_reason
 from tests.clients.test_rattler import VALID as MADE
+from tests.clients.test_round_trip import stem
 from tests.conftest import skip_unless
 from tests.support.registry_process import RegistryProcess, Tls, make_ca, missing_reason
 from tests.support.rig import records_in
@@ -155,8 +156,9 @@ def test_from_an_upload_to_an_installed_package_and_out_again(world: World) -> N
     plan = world.cf_index(
         *("prune", "--unmarked-for", "0m", "--max-prune", "100%", *trusted, *staging)
     )
-    waiting = len(every) - len(chosen)
-    assert f"({waiting} unmarked, 0 rejected)" in plan
+    # A build of two formats stays while one of them is let in.
+    waiting = {stem(item) for item in every} - {stem(item) for item in chosen}
+    assert f"({len(waiting)} unmarked, 0 rejected)" in plan
     assert "Nothing was taken out: say --yes" in plan
 
 

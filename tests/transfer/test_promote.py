@@ -193,6 +193,38 @@ def test_verdicts_that_come_later_are_added_to_what_is_there(ways: Ways) -> None
     assert (line["action"], line["verdicts"]) == ("promoted", second)
 
 
+def test_what_is_rejected_after_it_was_promoted_is_so_in_production_too(ways: Ways) -> None:
+    ways.put(ALPHA, validated=False)
+    yes = ways.say(ALPHA)
+    ways.run(policy="attestation")
+    assert ways.let_in("attestation") == {ALPHA.file_name: ALPHA.sha256}
+    no = ways.say(ALPHA, passed=False, time=VALIDATED_AT + timedelta(hours=1))
+    before = ways.manifest(ALPHA).digest
+    dry = ways.run(policy="attestation", dry_run=True)
+    assert any("is rejected by now; 1 verdicts would be added" in note for note in dry.notes)
+    assert ways.verdicts(ALPHA) == [yes]
+    outcome = ways.run(policy="attestation")
+    assert (outcome.moved.count, outcome.present, outcome.failed) == (0, 0, 0)
+    assert any("is rejected by now; 1 verdicts were added" in note for note in outcome.notes)
+    assert ways.verdicts(ALPHA) == sorted([yes, no])
+    assert ways.let_in("attestation") == {}
+    assert ways.manifest(ALPHA).digest == before
+    assert no in ways.log.read_text()
+
+
+def test_what_is_rejected_and_not_in_production_stays_where_it_is(ways: Ways) -> None:
+    ways.put(ALPHA, validated=False)
+    ways.say(ALPHA, passed=False)
+    other = build("alpha", message="other")
+    ways.put(other, at=ways.production)
+    ways.put(BETA, validated=False)
+    ways.say(BETA, passed=False)
+    outcome = ways.run(policy="attestation")
+    assert (outcome.moved.count, outcome.failed) == (0, 0)
+    assert ways.verdicts(ALPHA) == []
+    assert ways.held() == {f"noarch/{other.file_name}": other.sha256}
+
+
 def test_a_verdict_that_is_lost_keeps_its_package_back(one: Ways) -> None:
     """It was read when staging was looked at, and is gone when it is to go along."""
     one.put(ALPHA)
