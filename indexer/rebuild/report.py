@@ -21,17 +21,6 @@ class Waiting:
     since: str
 
 
-@dataclass(frozen=True, slots=True)
-class Rejected:
-    """An artifact (or one file of it) that the validator said no to, and why."""
-
-    subdir: str
-    repository: str
-    tag: str
-    file_name: str
-    reason: str
-
-
 @dataclass(slots=True)
 class SubdirReport:
     """One subdir's part of the report; of ``unchanged`` repositories no tags were listed.
@@ -57,8 +46,8 @@ class SubdirReport:
 class Report:
     """What a run came to. ``outcome`` is published, unchanged, or dry run.
 
-    ``trusted`` are the ids of the keys whose verdicts count.
-    ``changes_from`` says which change feed there was, or why there was none; it is empty for
+    ``rejected`` are artifacts that the validator said no to; ``trusted`` are the ids of the keys
+    whose verdicts count. ``changes_from`` says which change feed there was, or why there was none; it is empty for
     registries that have none.
     """
 
@@ -75,7 +64,7 @@ class Report:
     subdirs: dict[str, SubdirReport] = field(default_factory=dict)
     changes: list[dict[str, str]] = field(default_factory=list)
     left_out: list[LeftOut] = field(default_factory=list)
-    rejected: list[Rejected] = field(default_factory=list)
+    rejected: list[LeftOut] = field(default_factory=list)
     waiting: list[Waiting] = field(default_factory=list)
     passed_over: list[str] = field(default_factory=list)
     notes: list[str] = field(default_factory=list)

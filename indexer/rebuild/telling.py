@@ -8,7 +8,7 @@ from datetime import UTC, datetime
 from indexer.channel import codec
 from indexer.channel.artifact import Place, place_of
 from indexer.rebuild.planning import SubdirPlan
-from indexer.rebuild.report import Rejected, Report, SubdirReport, Waiting
+from indexer.rebuild.report import Report, SubdirReport, Waiting
 from indexer.rebuild.state import State, Told
 from indexer.rebuild.tally import LeftOut, Tally, left_out_of, void_verdict
 from indexer.registry.feed import SOURCE
@@ -43,10 +43,8 @@ def tell(
         report.passed_over += tally.passed_over
         report.left_out += tally.left_out
         for told in state.told(subdir):
-            if told.status == "rejected":
-                report.rejected += _rejected(told)
-            else:
-                report.left_out += _faults(told)
+            told_of = report.rejected if told.status == "rejected" else report.left_out
+            told_of += _faults(told)
             report.notes += [f"{_name(told)}: {note}" for note in told.notes]
         for void in state.verdicts.void(subdir):
             report.subdirs[subdir].void += 1
@@ -94,12 +92,6 @@ def _faults(told: Told) -> Iterator[LeftOut]:
     place = told.place
     for fault in told.faults:
         yield LeftOut(place.subdir, place.repository, place.tag, fault.file_name, fault.reason)
-
-
-def _rejected(told: Told) -> Iterator[Rejected]:
-    place = told.place
-    for fault in told.faults:
-        yield Rejected(place.subdir, place.repository, place.tag, fault.file_name, fault.reason)
 
 
 def _waiting(told: Told) -> Waiting:

@@ -11,6 +11,7 @@ from typing import Literal
 
 from indexer.channel.artifact import archive_layers
 from indexer.channel.manifest import CREATED
+from indexer.channel.times import read_rfc3339
 from indexer.errors import GuardError
 from indexer.registry.content import Digest, ImageManifest
 from indexer.render.history import rfc3339
@@ -18,10 +19,6 @@ from indexer.trust.storage import VerdictTag, parse_tag
 
 _IMAGE_CREATED = "org.opencontainers.image.created"
 _PEERS_TIME = re.compile(r"[0-9]{4}\.[0-9]{2}\.[0-9]{2}\.[0-9]{6}")
-_RFC3339 = re.compile(
-    r"[0-9]{4}-[0-9]{2}-[0-9]{2}[Tt][0-9]{2}:[0-9]{2}:[0-9]{2}(?:\.[0-9]{1,9})?"
-    r"(?:[Zz]|[+-][0-9]{2}:[0-9]{2})"
-)
 
 # What may be said of an archive that isn't let in.
 Left = Literal["unmarked", "rejected"]
@@ -255,7 +252,7 @@ def since(
     if known and len(known) == len(said):
         return Since(max(known), "uploaded")
     # What says nothing of itself may have joined the others just now.
-    made = [_past(_rfc3339(m.annotations.get(_IMAGE_CREATED)), now) for m in manifests]
+    made = [_past(read_rfc3339(m.annotations.get(_IMAGE_CREATED, "")), now) for m in manifests]
     dated = [time for time in made if time is not None]
     if dated and len(dated) == len(made):
         return Since(max(*dated, *known) if known else max(dated), "uploaded")
@@ -275,15 +272,6 @@ def _peers_time(text: str | None) -> datetime | None:
     try:
         return datetime.strptime(text, "%Y.%m.%d.%H%M%S").replace(tzinfo=UTC)
     except ValueError:
-        return None
-
-
-def _rfc3339(text: str | None) -> datetime | None:
-    if text is None or not _RFC3339.fullmatch(text):
-        return None
-    try:
-        return datetime.fromisoformat(text.upper()).astimezone(UTC)
-    except (ValueError, OverflowError):
         return None
 
 

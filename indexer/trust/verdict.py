@@ -18,6 +18,7 @@ from packageurl import PackageURL
 
 from indexer.channel.index_json import SUBDIR
 from indexer.channel.record import CONDA, EXTENSIONS, TARBZ2
+from indexer.channel.times import read_rfc3339
 from indexer.errors import ContentError, printable
 from indexer.registry.content import Digest
 
@@ -34,11 +35,6 @@ _PASSED, _FAILED = "PASSED", "FAILED"
 _LEVELS = {True: "SLSA_BUILD_LEVEL_UNEVALUATED", False: _FAILED}
 _PURL_TYPES = {CONDA: "conda", TARBZ2: "tar.bz2"}
 _MAX_TEXT = 1000
-# RFC 3339 with an offset; Python's own reader takes much else besides.
-_TIME = re.compile(
-    r"[0-9]{4}-[0-9]{2}-[0-9]{2}[Tt](?:[01][0-9]|2[0-3]):[0-5][0-9]:(?:[0-5][0-9]|60)"
-    r"(?:\.[0-9]{1,9})?(?:[Zz]|[+-](?:[01][0-9]|2[0-3]):[0-5][0-9])"
-)
 _HEX = re.compile(r"[0-9a-f]{64}")
 
 
@@ -182,14 +178,10 @@ def _subjects(subjects: list[Any]) -> tuple[str, Digest, Digest]:
 
 
 def _time(text: str) -> datetime:
-    if _TIME.fullmatch(text):
-        try:
-            # Python has no leap seconds; this one is the second before.
-            found = datetime.fromisoformat(text.upper().replace(":60", ":59"))
-            return found.astimezone(UTC)
-        except (ValueError, OverflowError):
-            pass
-    raise ContentError(f"its timeVerified is {printable(text, 80)!r}, no time by RFC 3339")
+    time = read_rfc3339(text)
+    if time is None:
+        raise ContentError(f"its timeVerified is {printable(text, 80)!r}, no time by RFC 3339")
+    return time
 
 
 def _field(document: object, key: str, kind: type[T]) -> T:

@@ -14,8 +14,7 @@ from demo.layers import Image, digest_of, package_manifest
 from demo.packages import Package
 from indexer.channel.artifact import Place, place_of
 from indexer.channel.policy import Policy
-from indexer.rebuild.report import Rejected, Report
-from indexer.rebuild.tally import LeftOut
+from indexer.rebuild.report import Report
 from indexer.registry import RegistryAddress
 from indexer.registry.content import Digest
 from indexer.trust.storage import VerdictTag, verdict_tag
@@ -110,5 +109,5 @@ def swapped(image: Image, old: Package, new: Package) -> Image:
 
 def told(report: Report) -> str:
     """All that a report says of what isn't let in, as one text."""
-    items: list[LeftOut | Rejected] = [*report.left_out, *report.rejected]
+    items = [*report.left_out, *report.rejected]
     return "\n".join(f"{i.repository}:{i.tag} {i.file_name}: {i.reason}" for i in items)
