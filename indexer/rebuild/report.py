@@ -47,8 +47,8 @@ class Report:
     """What a run came to. ``outcome`` is published, unchanged, or dry run.
 
     ``rejected`` are artifacts that the validator said no to; ``trusted`` are the ids of the keys
-    whose verdicts count. ``changes_from`` says which change feed there was, or why there was none; it is empty for
-    registries that have none.
+    whose verdicts count. ``changes_from`` says which change feed there was, or why there was none;
+    it is empty for registries that have none.
     """
 
     time: str

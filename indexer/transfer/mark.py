@@ -22,7 +22,6 @@ from indexer.transfer.outcome import Crew, Failure, Item, Outcome
 from indexer.transfer.references import Reference
 from indexer.transfer.standing import Inspector, Shelf
 from indexer.trust.judging import Claim, Verdicts
-from indexer.trust.keys import short_id
 from indexer.trust.storage import put_verdict
 from indexer.trust.verdict import Verdict
 
@@ -223,7 +222,7 @@ class Mark:
         if self._audit is None:
             return ""
         details = self._details(found, verdict.file_name, verdict.archive.hex)
-        details |= {"key": short_id(signatory.key_id), "verdict": str(tag)}
+        details |= {"key": signatory.key_id, "verdict": str(tag)}
         with self._audit.doing("marked", **details):
             put_verdict(self._job.registry, found.full_name, tag, envelope, found.raw)
         return str(tag)
@@ -277,7 +276,7 @@ class Mark:
             "registry": str(self._job.registry.address),
             "channel": self._job.channel,
             "subdir": found.place.subdir,
-            "repository": found.full_name,
+            "repository": found.place.repository,
             "tag": found.place.tag,
             "digest": str(found.raw.digest),
             "file_name": file_name,
