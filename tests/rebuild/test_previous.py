@@ -75,8 +75,8 @@ def test_what_is_at_hand_already_is_not_fetched_again(moved: Rig) -> None:
     assert moved.tree() == tree_of(moved.root / "published")
     assert asked == [
         "/history/snapshot.json",
-        "/history/unsettled.json",
         f"/noarch/shards/{missing.name}",
+        "/history/unsettled.json",
     ]
     assert report.outcome == "unchanged"
     assert any("made a copy" in note for note in report.notes)
