@@ -147,6 +147,7 @@ def test_what_a_site_remembers_counts_in_its_own_repository_alone(
     others = remembered({"subdir": "linux-64"}, {"file_name": "beta-1.0-0.conda"})
     looking = inspector(rejections=others)
     shelf = looking.shelf("noarch", "alpha")
+    assert [item.verdict.passed for item in shelf.held] == [True]
     assert looking.look(shelf, "1.0-0").status == "indexed"
     looking = inspector(rejections=[*others, *remembered({})])
     shelf = looking.shelf("noarch", "alpha")

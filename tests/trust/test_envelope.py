@@ -15,7 +15,7 @@ from hypothesis import strategies as st
 from securesystemslib.signer import Signature
 
 from indexer.errors import ContentError
-from indexer.trust.envelope import MAX_ENVELOPE, PAYLOAD_TYPE, Signed, open_envelope
+from indexer.trust.envelope import MAX_ENVELOPE, PAYLOAD_TYPE, Signed, open_envelope, peek
 from indexer.trust.keys import KeyFile, Keyring, load_keyring, load_signer
 from indexer.trust.verdict import encode_statement
 from tests.registry.help import STEADY
@@ -230,8 +230,20 @@ def test_the_parts_of_an_envelope_may_be_anything(
     validator: Validator, payload: Any, kind: Any, signatures: Any
 ) -> None:
     document = {"payload": payload, "payloadType": kind, "signatures": signatures}
-    with pytest.raises(ContentError):
-        open_envelope(json.dumps(document).encode(), validator.keyring)
+    for read in (peek, lambda found: open_envelope(found, validator.keyring)):
+        with pytest.raises(ContentError):
+            read(json.dumps(document).encode())
+
+
+def test_what_nobody_vouches_for_can_be_looked_at(stranger: Validator) -> None:
+    assert peek(stranger.sign(VERDICT)) == (VERDICT, id_of(stranger))
+    assert peek(altered(stranger.sign(VERDICT), lambda found: found["signatures"].clear())) == (
+        VERDICT,
+        "",
+    )
+    for payload in (b"", b"[" * 30_000, predicate(resourceUri="pkg:conda/" + "%" * 99)):
+        with pytest.raises(ContentError):
+            peek(signed(payload, stranger))
 
 
 @given(data=st.binary(max_size=200))

@@ -146,6 +146,11 @@ def test_the_nearest_verdict_is_told_of() -> None:
         assert f"with the index.json {OTHER_INDEX_JSON}" in judge(*items[:count]).reason
 
 
+def test_a_verdict_on_the_very_same_is_nearer_than_a_later_one() -> None:
+    mine, other = held(time=NOW + HOUR), held(index_json=OTHER_INDEX_JSON, time=NOW + 2 * HOUR)
+    assert judge(mine, other).reason.endswith("which lies in the future")
+
+
 def test_a_no_needs_no_index_json() -> None:
     for index_json in (INDEX_JSON, OTHER_INDEX_JSON, None):
         assert outcome(NO, claim=Claim(FILE, ARCHIVE, index_json)) == "rejected"
