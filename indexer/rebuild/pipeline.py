@@ -195,6 +195,7 @@ class _Rebuild:
         except GuardError as error:
             if not config.allow_drop:
                 raise
+            self._rejections = previous.rejections_as_they_are()
             self._report.notes.append(str(error))
         state.recall(previous.unsettled())
         if config.policy.asks_verdict:

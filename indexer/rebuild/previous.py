@@ -251,22 +251,30 @@ class Previous:
 
     def rejections(self) -> list[Held]:
         """Every "no" that was once seen. Raises GuardError where that can't be known any more."""
-        listed = self.snapshot is not None and history.REJECTIONS in self.snapshot.files
-        if self.folder is None:
-            return []
         try:
-            data = read_bytes(Folder(self.folder), history.REJECTIONS, MAX_SNAPSHOT)
-            if data is None and not listed:
-                return []
+            data = self._rejections()
             if self.snapshot is not None:
-                _check(history.REJECTIONS, data or b"", self.snapshot.files)
-            return decode_rejections(data or b"")
+                _check(history.REJECTIONS, data, self.snapshot.files)
+            return decode_rejections(data)
         except ContentError as error:
             raise GuardError(
-                f"{self.folder / history.REJECTIONS}: {error}. What was rejected would be let in "
+                f"{self.folder}/{history.REJECTIONS}: {error}. What was rejected would be let in "
                 "again. Put a sound copy of the site there, name one by --previous, or say "
                 "--allow-drop."
             ) from error
+
+    def rejections_as_they_are(self) -> list[Held]:
+        """The same, whatever somebody did to the file; none where it can't be read."""
+        with contextlib.suppress(ContentError):
+            return decode_rejections(self._rejections())
+        return []
+
+    def _rejections(self) -> bytes:
+        if self.folder is None:
+            return b"[]"
+        data = read_bytes(Folder(self.folder), history.REJECTIONS, MAX_SNAPSHOT)
+        is_listed = self.snapshot is not None and history.REJECTIONS in self.snapshot.files
+        return b"" if data is None and is_listed else data or b"[]"
 
     def unsettled(self) -> dict[tuple[str, str, str], int]:
         """Since when artifacts wait; none where the file is damaged: then they wait since now."""

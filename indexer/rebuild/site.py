@@ -123,6 +123,8 @@ def write_channel(
     _write(staged, files, pages.FILE_NAME, pages.render_index(look.info, summaries))
     _write(staged, files, history.CHANGES, history.encode_changes(recent))
     _write(staged, files, history.COUNTS, history.encode_counts(counts))
+    # Should it be damaged, it isn't carried along.
+    staged.make_room(history.REJECTIONS)
     if rejections:
         _write(staged, files, history.REJECTIONS, rejections)
     snapshot = Snapshot(

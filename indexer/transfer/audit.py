@@ -58,6 +58,8 @@ class AuditLog:
         with self._lock:
             descriptor = self._open()
             try:
+                if _ends_amid_a_line(descriptor):
+                    data = b"\n" + data
                 # One write at the end of the file: lines of two processes don't mix.
                 if os.write(descriptor, data) != len(data):
                     raise ConfigError(f"The audit log {self.path} can't be written whole.")
@@ -69,7 +71,7 @@ class AuditLog:
                 os.close(descriptor)
 
     def _open(self) -> int:
-        flags = os.O_WRONLY | os.O_APPEND | os.O_CREAT | os.O_NOFOLLOW | os.O_CLOEXEC
+        flags = os.O_RDWR | os.O_APPEND | os.O_CREAT | os.O_NOFOLLOW | os.O_CLOEXEC
         try:
             self.path.parent.mkdir(parents=True, exist_ok=True)
             # A pipe that nobody reads must not hold us up.
@@ -82,6 +84,12 @@ class AuditLog:
             os.close(descriptor)
             raise ConfigError(f"The audit log {self.path} is no file.")
         return descriptor
+
+
+def _ends_amid_a_line(descriptor: int) -> bool:
+    """Whether a line broke off, as on a full disk; the next one mustn't be glued to it."""
+    size = os.fstat(descriptor).st_size
+    return size > 0 and os.pread(descriptor, 1, size - 1) != b"\n"
 
 
 def whoever_runs_this(environ: Mapping[str, str]) -> str:

@@ -197,6 +197,30 @@ def test_rejections_that_cant_be_read_stop_a_run(gate: Gate) -> None:
         gate.rebuild()
     report = gate.rebuild(allow_drop=True)
     assert any("rejections.json" in note for note in report.notes)
+    # The verdict is still there, and remembered again.
+    assert b"alpha" in path.read_bytes()
+    assert gate.rebuild().outcome == "unchanged"
+
+
+def test_rejections_can_be_taken_out_by_hand(gate: Gate) -> None:
+    """As is needed where a key that leaked wrote dates far ahead."""
+    for package in (ALPHA, BETA):
+        gate.push(package)
+        gate.validate(package)
+        no = gate.reject(package, time=VALIDATED_AT + 10_000 * HOUR)
+        gate.rebuild()
+        gate.remove_verdict(package, no)
+    gate.rebuild()
+    assert gate.indexed() == {}
+    path = gate.rig.site / "history/rejections.json"
+    for left, package in ((1, ALPHA), (0, BETA)):
+        lines = path.read_bytes().split(b"\n")
+        kept = [line.rstrip(b",") for line in lines[1:-2] if package.name.encode() not in line]
+        path.write_bytes(b"[\n" + b",\n".join(kept) + b"\n]\n")
+        gate.rebuild(allow_drop=True)
+        assert path.exists() == bool(left)
+    assert set(gate.indexed()) == {ALPHA.file_name, BETA.file_name}
+    assert gate.rebuild().outcome == "unchanged"
 
 
 def test_rejections_outlive_a_time_with_another_policy(gate: Gate) -> None:

@@ -60,6 +60,18 @@ def test_what_is_there_is_added_to(log: AuditLog) -> None:
     assert entries(log) == [{"old": 1}, DONE]
 
 
+def test_a_line_that_broke_off_stays_a_line_of_its_own(log: AuditLog) -> None:
+    with log.doing("marked"):
+        pass
+    with log.path.open("a") as file:
+        file.write('{"time": "2026')
+    with log.doing("marked"):
+        pass
+    lines = log.path.read_text().splitlines()
+    assert [json.loads(line) for line in (lines[0], lines[2])] == [DONE, DONE]
+    assert lines[1] == '{"time": "2026'
+
+
 def test_what_no_json_can_hold_is_written_all_the_same(log: AuditLog) -> None:
     # As an argument that is no UTF-8 arrives.
     with log.doing("marked", reason="\udcff \x1b[2J\n", long="x" * 5000):
