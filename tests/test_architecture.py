@@ -43,7 +43,9 @@ ALLOWED: dict[str, set[str]] = {
     "rebuild.__init__": set(),
     "rebuild.decoding": set(),
     "rebuild.compact": {"channel", "rebuild.decoding"},
-    "rebuild.verdicts": {"registry.content", "trust", "rebuild.decoding"},
+    "rebuild.verdicts": {
+        "channel", "registry.content", "trust", "rebuild.decoding", "rebuild.compact",
+    },
     "rebuild.state": {
         "channel", "registry.content", "rebuild.decoding", "rebuild.compact", "rebuild.verdicts",
     },
@@ -75,6 +77,7 @@ ALLOWED: dict[str, set[str]] = {
         "files", "progress", "channel", "render", "rebuild.look", "rebuild.planning",
         "rebuild.previous", "rebuild.publish",
     },
+    "rebuild.rejections": {"errors", "files", "config", "trust", "rebuild.previous"},
     "rebuild.unsettled": {"files", "render", "rebuild.previous", "rebuild.state"},
     "rebuild.telling": {
         "channel", "registry", "render", "rebuild.state", "rebuild.tally", "rebuild.planning",

@@ -92,6 +92,8 @@ class Fault:
 class Reading:
     """What one manifest means: its records, what is left out of it, and what was odd.
 
+    Whatever an uploader made of them, notes are short and printable, as faults are.
+
     ``index_json`` has, by file name, the digest (hex) of the index.json that a record was made of.
     """
 
@@ -99,6 +101,9 @@ class Reading:
     faults: tuple[Fault, ...] = ()
     notes: tuple[str, ...] = ()
     index_json: Mapping[str, str] = field(default_factory=dict)
+
+    def __post_init__(self) -> None:
+        object.__setattr__(self, "notes", tuple(map(printable, self.notes)))
 
 
 def archive_layers(manifest: ImageManifest) -> list[Descriptor]:

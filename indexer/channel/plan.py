@@ -152,13 +152,17 @@ def _kind(old: Record | None, new: Record | None) -> Kind:
 
 @dataclass(slots=True)
 class Count:
-    """How many records of one subdir there were, come, go, change, and are held."""
+    """How many records of one subdir there were, come, go, change, and are held.
+
+    Of those that go, ``withdrawn`` are taken back by whoever let them in.
+    """
 
     before: int = 0
     added: int = 0
     removed: int = 0
     changed: int = 0
     held: int = 0
+    withdrawn: int = 0
 
     def add(self, plan: NamePlan) -> None:
         """Count one name's plan."""
@@ -181,7 +185,10 @@ class Count:
 
 @dataclass(frozen=True, slots=True)
 class Guard:
-    """How much may go at once: a share of the records of a subdir, counted from 20 on."""
+    """How much may go at once: a share of the records of a subdir, counted from 20 on.
+
+    What is withdrawn may go: it is no accident.
+    """
 
     max_drop: float = 0.10
     allow_drop: bool = False
@@ -205,14 +212,15 @@ class Guard:
         # 0.29 is no exact number, 29 % is.
         allowed = Fraction(self.max_drop).limit_denominator(1_000_000)
         for subdir, count in counts.items():
+            gone = count.removed - count.withdrawn
             if count.before and subdir in unlisted:
                 problems.append(
                     f"{subdir}: no {listed} are listed, where {count.before} records were"
                 )
-            elif count.before >= GUARDED_FROM and count.removed > allowed * count.before:
-                share = count.removed / count.before
+            elif count.before >= GUARDED_FROM and gone > allowed * count.before:
+                share = gone / count.before
                 problems.append(
-                    f"{subdir}: {count.removed} of {count.before} records would go, "
+                    f"{subdir}: {gone} of {count.before} records would go, "
                     f"{share:.1%}, more than {self.max_drop:.1%}"
                 )
         if problems:

@@ -16,7 +16,7 @@ from indexer.channel import codec
 from indexer.channel.plan import Count, Guard, matches
 from indexer.check import check_channel
 from indexer.config import Config
-from indexer.errors import CfIndexError, ConfigError, GuardError
+from indexer.errors import CfIndexError, ConfigError
 from indexer.files import replace_file
 from indexer.parallel import in_order
 from indexer.progress import Progress
@@ -29,6 +29,7 @@ from indexer.rebuild.planning import Blob, Rules, SubdirPlan, plan_subdir
 from indexer.rebuild.previous import Previous
 from indexer.rebuild.publish import Output, open_output, told
 from indexer.rebuild.reading import Reader, Selection
+from indexer.rebuild.rejections import Rejections
 from indexer.rebuild.report import Report, status_bytes
 from indexer.rebuild.site import expire, write_channel, write_subdir
 from indexer.rebuild.spool import Spool
@@ -43,9 +44,7 @@ from indexer.registry.content import Digest
 from indexer.registry.github import APIS
 from indexer.registry.names import Listing
 from indexer.render import history
-from indexer.trust.judging import Held
 from indexer.trust.keys import load_keyring
-from indexer.trust.rejections import encode_rejections, remember
 
 # Goes up when the same registry content makes other records: what is remembered is read anew.
 RULES = 1
@@ -111,7 +110,6 @@ class _Rebuild:
         self._look = look_of(config)
         self._keyring = load_keyring(config.trust if config.policy.asks_verdict else ())
         self._trust: Trust | None = None
-        self._rejections: list[Held] = []
         self._was_there = False
         self._report = Report(
             time=history.rfc3339(run.now),
@@ -156,7 +154,7 @@ class _Rebuild:
                 report.notes.append(f"the state was set aside: {why}")
             previous = beginning.not_anew(previous)
             report.notes += previous.notes
-            self._remember(state, previous)
+            rejections = self._remember(state, previous)
             with self._timed("names"):
                 run = self._run
                 names = Names(
@@ -166,7 +164,9 @@ class _Rebuild:
                 report.names_from, report.notes = listing.source, [*report.notes, *listing.notes]
             with self._timed("reading"):
                 reader = self._reader(state)
+                stack.callback(lambda: rejections.add(state.verdicts.rejections()))
                 tallies = self._read(reader, state, previous, listing)
+                rejections.add(state.verdicts.rejections())
             with self._timed("planning"):
                 plans = self._plan(reader, state, previous, tallies)
                 mending = self._plan_mending(state, previous, set(tallies))
@@ -184,22 +184,18 @@ class _Rebuild:
                 {plan.subdir: plan.count for plan in [*plans, *mending]},
                 unlisted=listing.unlisted,
             )
-            self._publish(output, state, previous, [*plans, *mending])
+            self._publish(output, state, previous, [*plans, *mending], rejections)
             self._tell_requests()
 
-    def _remember(self, state: State, previous: Previous) -> None:
+    def _remember(self, state: State, previous: Previous) -> Rejections:
         """Take over what the registry doesn't hold."""
-        config = self._config
-        try:
-            self._rejections = previous.rejections()
-        except GuardError as error:
-            if not config.allow_drop:
-                raise
-            self._rejections = previous.rejections_as_they_are()
-            self._report.notes.append(str(error))
+        rejections = Rejections(self._config, previous, self._report.notes)
+        # Of a run that broke off, before anything of it is forgotten.
+        rejections.add(state.verdicts.rejections())
         state.recall(previous.unsettled())
-        if config.policy.asks_verdict:
-            self._trust = Trust(state.verdicts, self._keyring, self._rejections, self._run.now)
+        if self._config.policy.asks_verdict:
+            self._trust = Trust(state.verdicts, self._keyring, rejections.known, self._run.now)
+        return rejections
 
     def _tell_requests(self) -> None:
         self._report.requests = self._registry.requests.as_dict()
@@ -248,6 +244,7 @@ class _Rebuild:
         self, reader: Reader, state: State, previous: Previous, tallies: Mapping[str, Tally]
     ) -> list[SubdirPlan]:
         config = self._config
+        is_rejected = self._trust.is_rejected if self._trust else lambda *_: False
         plans = []
         for subdir, tally in tallies.items():
             rules = Rules(
@@ -256,6 +253,7 @@ class _Rebuild:
                 look_again=partial(reader.look_again, tally=tally),
                 blobs_stay=partial(self._blobs_stay, subdir),
                 selected=lambda name: is_selected(config, name),
+                is_rejected=partial(is_rejected, subdir),
                 allow_drop=config.allow_drop,
                 redraws=self._redraws(subdir, previous),
                 thorough=self._is_thorough(subdir, state),
@@ -276,13 +274,12 @@ class _Rebuild:
         config = self._config
 
         def stays(blob: Blob) -> bool:
-            repository, sha256 = blob
+            repository, record = blob
             full = config.registry.repository(config.channel, subdir, repository)
-            return self._registry.has_blob(full, Digest(sha256))
+            return self._registry.has_blob(full, Digest(record.sha256))
 
         if (trust := self._trust) is not None:
-            # What the validator took back doesn't stay.
-            blobs = [b for b in blobs if trust.judge(subdir, b[0]).lets_stay(Digest(b[1]))]
+            blobs = [blob for blob in blobs if trust.lets_stay(subdir, *blob)]
         answers = in_order(stays, blobs, jobs=config.jobs, abort=self._transport.close)
         return {blob for blob, there in zip(blobs, answers, strict=True) if there}
 
@@ -301,7 +298,12 @@ class _Rebuild:
         return [plan_subdir(s, state, rules, progress) for s in subdirs if not s.can_be_linked()]
 
     def _publish(
-        self, output: Output, state: State, previous: Previous, plans: list[SubdirPlan]
+        self,
+        output: Output,
+        state: State,
+        previous: Previous,
+        plans: list[SubdirPlan],
+        rejections: Rejections,
     ) -> None:
         config, report = self._config, self._report
         changed = [plan for plan in plans if self._differs(plan, previous)]
@@ -311,9 +313,7 @@ class _Rebuild:
             and previous.looks_whole()
         )
         in_place = previous.folder == output.folder
-        known = self._rejections
-        self._rejections = remember(known, state.verdicts.rejections())
-        is_same = same_look and not changed and known == self._rejections
+        is_same = same_look and not changed and rejections.known == rejections.published
         report.outcome = "unchanged" if is_same else "published"
         if config.dry_run:
             report.outcome = f"dry run: would be {report.outcome}"
@@ -321,7 +321,7 @@ class _Rebuild:
         if report.outcome == "unchanged" and not in_place:
             report.notes.append(f"the output was made a copy of {config.previous}")
         if report.outcome == "published" or not in_place:
-            self._write(output, previous, changed)
+            self._write(output, previous, changed, rejections.encoded())
         for plan in plans:
             state.mark_published(plan.subdir, plan.published)
         for plan in changed:
@@ -345,16 +345,20 @@ class _Rebuild:
     def _differs(self, plan: SubdirPlan, previous: Previous) -> bool:
         return plan.rewrites or plan.count.total > 0 or self._redraws(plan.subdir, previous)
 
-    def _write(self, output: Output, previous: Previous, plans: list[SubdirPlan]) -> None:
+    def _write(
+        self, output: Output, previous: Previous, plans: list[SubdirPlan], rejections: bytes
+    ) -> None:
         try:
             with told(output.folder):
-                self._stage(output, previous, plans)
+                self._stage(output, previous, plans, rejections)
             with self._timed("publishing"):
                 output.swap()
         finally:
             output.discard()
 
-    def _stage(self, output: Output, previous: Previous, plans: list[SubdirPlan]) -> None:
+    def _stage(
+        self, output: Output, previous: Previous, plans: list[SubdirPlan], rejections: bytes
+    ) -> None:
         now, progress = self._run.now, self._run.progress
         entries = dict(previous.snapshot.subdirs) if previous.snapshot else {}
         leftovers = {plan.subdir: expire(plan, previous, now) for plan in plans}
@@ -369,7 +373,6 @@ class _Rebuild:
             )
             progress.end()
         with self._timed("channel"):
-            rejections = encode_rejections(self._rejections) if self._rejections else b""
             write_channel(staged, self._look, previous, plans, entries, now, rejections)
         staged.write(STATUS, status_bytes(self._report))
         with self._timed("checking"):

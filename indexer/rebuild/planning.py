@@ -21,8 +21,8 @@ from indexer.rebuild.spool import Spool
 from indexer.rebuild.state import State
 from indexer.render import shards, summary, zstd
 
-# An archive's blob: its repository and its sha256 (hex).
-Blob = tuple[str, str]
+# An archive's blob: its repository, and the record that was published of it.
+Blob = tuple[str, Record]
 
 # Up to so many shards are all hashed by a run that changes something; of more of them, those that
 # it builds upon, unless it is to be thorough.
@@ -62,7 +62,8 @@ class Rules:
     """What decides over a single file. Times are in milliseconds.
 
     ``look_again`` reads tags anew whose files changed, ``blobs_stay`` says which of many
-    blobs are still in the registry; each is asked once a subdir. ``redraws``: its files are
+    blobs are still in the registry and may stay; each is asked once a subdir. ``is_rejected`` says
+    of a repository and a record that the validator takes it back. ``redraws``: its files are
     written even where no record changes. ``thorough``: all that is built upon is looked at.
     """
 
@@ -71,6 +72,7 @@ class Rules:
     look_again: Callable[[Collection[Place]], None]
     blobs_stay: Callable[[Collection[Blob]], Collection[Blob]]
     selected: Callable[[str], bool]
+    is_rejected: Callable[[str, Record], bool] = lambda *_: False
     allow_drop: bool = False
     redraws: bool = False
     thorough: bool = False
@@ -177,7 +179,7 @@ def _plan_names(
         items = [_load(plan.subdir, name, published, state, rules) for name in odd]
         stay = rules.blobs_stay(
             [
-                (item.repository, record.sha256)
+                (item.repository, record)
                 for item in items
                 for record in in_question(item.before, item.after, rules.may_change)
             ]
@@ -208,7 +210,7 @@ def _plan_name(plan: SubdirPlan, item: _Name, stay: Collection[Blob], rules: Rul
         item.after,
         now=rules.now,
         may_change=rules.may_change,
-        blob_stays=lambda record: (item.repository, record.sha256) in stay,
+        blob_stays=lambda record: (item.repository, record) in stay,
     )
     if sum(len(record.body) for record in result.records.values()) > _SURELY_FITS:
         # No client would read a larger shard: one name must not stop the whole channel.
@@ -216,6 +218,10 @@ def _plan_name(plan: SubdirPlan, item: _Name, stay: Collection[Blob], rules: Rul
         if left_out:
             plan.oversize[name] = left_out
     plan.count.add(result)
+    plan.count.withdrawn += sum(
+        change.kind == "removed" and rules.is_rejected(item.repository, before[change.file_name])
+        for change in result.changes
+    )
     # Parsed once for all that is made of them: most of a first run's time goes here.
     records = {file_name: record.fields() for file_name, record in result.records.items()}
     plan.spool.add(

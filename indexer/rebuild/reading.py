@@ -239,10 +239,10 @@ class Reader:
         due = selection.due.get(repository, ())
         if unchanged.unsettled or due:
             known = self._state.tags(selection.subdir, repository)
-            judged = self._judge(selection.subdir, repository)
             for tag in sorted(known):
                 if known[tag] != "indexed" or tag in due:
                     place = Place(selection.subdir, repository, tag)
+                    judged = self._judge(selection.subdir, repository)
                     yield _Task(place, is_known=True, judged=judged)
 
     def _listed(
@@ -286,9 +286,11 @@ class Reader:
     ) -> Iterator[_Task]:
         """What has to be read of a repository's packages, by its verdicts."""
         subdir, repository = selection.subdir, part.repository
-        judged = self._judge(subdir, repository)
-        part.ground = judged.ground
-        due = {*selection.due.get(repository, ()), *judged.doubtful}
+        doubtful: Collection[str] = ()
+        if self._trust is not None:
+            part.ground = self._trust.ground(subdir, repository)
+            doubtful = self._trust.doubtful(subdir, repository, part.ground)
+        due = {*selection.due.get(repository, ()), *doubtful}
         for tag in sorted(part.packages):
             place, seen = Place(subdir, repository, tag), known.get(tag)
             if not is_tag(tag):
@@ -296,13 +298,13 @@ class Reader:
                 part.in_doubt = True
             elif seen != "indexed" or tag in due or selection.named:
                 part.unread += 1
-                yield _Task(place, seen is not None, part, judged)
+                yield _Task(place, seen is not None, part, self._judge(subdir, repository))
 
     def look_again(self, places: Collection[Place], tally: Tally) -> None:
         """Look at single tags again, but for those that this run has looked at already."""
         tasks = [
             _Task(place, is_known=True, judged=self._judge(place.subdir, place.repository))
-            for place in places
+            for place in sorted(places, key=lambda place: place.repository)
             if self._state.checked(place) != self._now
         ]
         items = ((task, self._known(task)) for task in tasks)
@@ -342,6 +344,7 @@ class Reader:
         if self._trust is None or task.verdict is None or part is None:
             return ()
         tally.verdicts += 1
+        self._commit_now_and_then(tally)
         self._trust.take(place.subdir, place.repository, task.verdict, outcome)
         if outcome.is_lost:
             part.in_doubt = True
@@ -351,6 +354,10 @@ class Reader:
             return ()
         known = self._state.tags(place.subdir, place.repository)
         return self._due(part, known, selection, tally)
+
+    def _commit_now_and_then(self, tally: Tally) -> None:
+        if (tally.read + tally.looked_again + tally.verdicts) % _COMMIT_EVERY == 0:
+            self._state.commit()
 
     def _take_package(self, task: _Task, outcome: Outcome, tally: Tally) -> None:
         tally.read += not task.is_known
@@ -372,8 +379,7 @@ class Reader:
                 self._now,
                 task.judged.ground,
             )
-        if (tally.read + tally.looked_again) % _COMMIT_EVERY == 0:
-            self._state.commit()
+        self._commit_now_and_then(tally)
 
 
 def _batch(tasks: deque[_Task], parts: int) -> list[_Task]:

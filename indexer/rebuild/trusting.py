@@ -12,6 +12,7 @@ from datetime import datetime
 
 from indexer.channel import codec
 from indexer.channel.artifact import place_of
+from indexer.channel.record import Record
 from indexer.errors import ContentError
 from indexer.rebuild.verdicts import RememberedVerdicts
 from indexer.registry.base import Registry
@@ -24,19 +25,13 @@ from indexer.trust.storage import VerdictTag, parse_tag
 
 @dataclass(frozen=True, slots=True)
 class Judged:
-    """The verdicts of one repository, once all of them are read.
+    """What a repository is judged by: its verdicts, and the ``ground`` that names them.
 
-    ``ground`` names them, and changes with anything that could change a judgement; ``doubtful``
-    are tags that must be looked at again, because they may be judged otherwise than before.
+    The ground changes with anything that could change a judgement.
     """
 
     verdicts: Verdicts | None = None
     ground: str = ""
-    doubtful: frozenset[str] = frozenset()
-
-    def lets_stay(self, archive: Digest) -> bool:
-        """Whether an archive that was let in before may stay, whatever its tag leads to by now."""
-        return self.verdicts is None or self.verdicts.lets_stay(archive)
 
 
 # Where the policy asks for no verdicts.
@@ -58,7 +53,7 @@ class Answer:
 class Trust:
     """Verdicts for one run, by the keys that are trusted.
 
-    ``rejections`` are those that the published site remembers.
+    ``rejections`` are all that were seen before.
     """
 
     def __init__(
@@ -71,6 +66,8 @@ class Trust:
         self._remembered = remembered
         self._keyring = keyring
         self._now = now
+        # Of the repository that was asked for last: names come in their order.
+        self._last: tuple[tuple[str, str], Judged] | None = None
         self._rejections: dict[tuple[str, str], list[Held]] = {}
         for item in rejections:
             repository = codec.repository_name(item.verdict.name)
@@ -78,7 +75,8 @@ class Trust:
         remembered.begin(keyring.fingerprint)
 
     def compare(self, subdir: str, repository: str, tags: Iterable[str]) -> list[VerdictTag]:
-        """Forget the verdicts that are listed no more; gives the new ones."""
+        """Forget the verdicts that are listed no more; gives those that have to be read."""
+        self._last = None
         known = {item.tag for item in self._remembered.known(subdir, repository, self._now)}
         listed = {found for tag in tags if (found := parse_tag(tag)) is not None}
         self._remembered.forget(subdir, repository, known - listed)
@@ -98,45 +96,66 @@ class Trust:
 
     def take(self, subdir: str, repository: str, tag: VerdictTag, answer: Answer) -> None:
         """Remember what was read."""
+        self._last = None
         if not answer.is_lost:
             found = answer.held or answer.reason
             self._remembered.put(subdir, repository, tag, found)
 
     def has_changed(self, subdir: str, repository: str) -> bool:
         """Whether a repository has to be judged anew, though its verdicts are those known."""
-        return self._ground(subdir, repository) != self._remembered.ground(subdir, repository)
+        return self.ground(subdir, repository) != self._remembered.ground(subdir, repository)
 
     def judge(self, subdir: str, repository: str) -> Judged:
-        """All verdicts of a repository, and which of its tags they put into doubt."""
-        rejections = self._rejections.get((subdir, repository), [])
-        held = [*self._remembered.held(subdir, repository), *rejections]
-        verdicts = Verdicts(held, self._now)
-        ground = self._ground(subdir, repository)
-        doubtful: set[str] = set()
-        if ground != self._remembered.ground(subdir, repository):
-            doubtful = self._doubtful(subdir, repository, verdicts, held)
-        return Judged(verdicts, ground, frozenset(doubtful))
+        """What a repository is judged by, once all its verdicts are read."""
+        key = (subdir, repository)
+        if self._last is None or self._last[0] != key:
+            self._last = (key, Judged(self._verdicts(*key), self.ground(*key)))
+        return self._last[1]
 
-    def settle(self, subdir: str, repository: str, ground: str) -> None:
-        """All that was in doubt has been looked at."""
-        self._remembered.note_ground(subdir, repository, ground)
+    def doubtful(self, subdir: str, repository: str, ground: str) -> set[str]:
+        """The tags that must be looked at again, as they may be judged otherwise than before.
 
-    def _doubtful(
-        self, subdir: str, repository: str, verdicts: Verdicts, held: Iterable[Held]
-    ) -> set[str]:
+        ``ground`` is what the repository is judged on now.
+        """
+        if ground == self._remembered.ground(subdir, repository):
+            return set()
+        verdicts = self._verdicts(subdir, repository)
         doubtful, indexed = set(), set()
         for tag, claim in self._remembered.claims(subdir, repository):
             indexed.add((claim.file_name, claim.archive))
             if not verdicts.judge(claim).passed:
                 doubtful.add(tag)
-        # An archive that waited beside one that is indexed.
-        for item in held:
+        # An archive beside one that is indexed: it waited, or it was let in and is told of.
+        for item in verdicts.held:
             verdict = item.verdict
-            if verdict.passed and (verdict.file_name, verdict.archive) not in indexed:
+            if (verdict.file_name, verdict.archive) not in indexed:
                 doubtful.add(place_of(subdir, verdict.file_name).tag)
         return doubtful
 
-    def _ground(self, subdir: str, repository: str) -> str:
+    def lets_stay(self, subdir: str, repository: str, record: Record) -> bool:
+        """Whether a published record may stay, though its tag leads to other bytes by now.
+
+        What it was made of must be known, and judged as if it were read now.
+        """
+        verdicts = self.judge(subdir, repository).verdicts or Verdicts()
+        claims = self._remembered.claims_of(subdir, repository, record)
+        return any(verdicts.judge(claim).passed for claim in claims)
+
+    def is_rejected(self, subdir: str, repository: str, record: Record) -> bool:
+        """Whether the validator's last word on a published record's archive is no."""
+        verdicts = self.judge(subdir, repository).verdicts or Verdicts()
+        return verdicts.is_rejected(record.file_name, Digest(record.sha256))
+
+    def settle(self, subdir: str, repository: str, ground: str) -> None:
+        """All that was in doubt has been looked at."""
+        self._remembered.note_ground(subdir, repository, ground)
+
+    def _verdicts(self, subdir: str, repository: str) -> Verdicts:
+        rejections = self._rejections.get((subdir, repository), [])
+        return Verdicts([*self._remembered.held(subdir, repository), *rejections], self._now)
+
+    def ground(self, subdir: str, repository: str) -> str:
+        """What a repository is judged on now, as one hash."""
         hasher = hashlib.sha256(self._keyring.fingerprint.encode())
         for known in self._remembered.known(subdir, repository, self._now):
             hasher.update(f"{known.tag} {known.later}\n".encode())

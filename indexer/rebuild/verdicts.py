@@ -15,6 +15,8 @@ from typing import Any
 
 import orjson
 
+from indexer.channel.record import INDEXED, Record, encode
+from indexer.rebuild.compact import expand
 from indexer.rebuild.decoding import DamagedStateError, decoding
 from indexer.registry.content import Digest
 from indexer.trust.judging import Claim, Held
@@ -113,12 +115,14 @@ class RememberedVerdicts:
 
     def rejections(self) -> list[Held]:
         """Every verdict that says no. Raises DamagedStateError."""
-        return self._held("result = 'FAILED'")
+        # Said twice, so that the index over what isn't PASSED will do.
+        return self._held("result = 'FAILED' AND result <> 'PASSED'")
 
     def void(self, subdir: str) -> Iterator[Voided]:
         """The verdicts that count for nothing, in order. Raises DamagedStateError."""
         rows = self._db.execute(
-            "SELECT * FROM verdict WHERE subdir = ? AND result = 'void' ORDER BY repository, tag",
+            "SELECT * FROM verdict WHERE subdir = ? AND result = 'void' AND result <> 'PASSED'"
+            " ORDER BY repository, tag",
             (subdir,),
         )
         with decoding():
@@ -156,6 +160,22 @@ class RememberedVerdicts:
             for tag, file_name, sha256, index_json in rows:
                 made_of = Digest(index_json.hex()) if index_json is not None else None
                 yield tag, Claim(str(file_name), Digest(sha256.hex()), made_of)
+
+    def claims_of(self, subdir: str, repository: str, record: Record) -> list[Claim]:
+        """What a published record was made of, as far as that is remembered."""
+        fields = record.fields()
+        fields.pop(INDEXED, None)
+        rows = self._db.execute(
+            "SELECT body, index_json FROM artifact JOIN record ON record.artifact = artifact.id"
+            " WHERE subdir = ? AND repository = ? AND file_name = ? AND sha256 = ?",
+            (subdir, repository, record.file_name, bytes.fromhex(record.sha256)),
+        )
+        with decoding():
+            return [
+                Claim(record.file_name, Digest(record.sha256), Digest(index_json.hex()))
+                for body, index_json in rows
+                if index_json is not None and expand(body) == encode(fields)
+            ]
 
     def _held(self, condition: str, *values: str) -> list[Held]:
         rows = self._db.execute(

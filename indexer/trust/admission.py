@@ -8,7 +8,7 @@ from typing import Literal
 
 from indexer.channel.artifact import Fault, archive_layers, index_json_layer
 from indexer.channel.policy import Policy
-from indexer.errors import ContentError
+from indexer.errors import ContentError, printable
 from indexer.registry.content import Descriptor, Digest, ImageManifest
 from indexer.trust.judging import Claim, Judgement, Verdicts
 
@@ -48,7 +48,11 @@ def admit(manifest: ImageManifest, policy: Policy, verdicts: Verdicts | None) ->
             faults = [Fault(f"{policy.key}={policy.value} alone: no verdict of a trusted key")]
         return Admission(status, manifest, tuple(faults))
     waiting = [layer for layer, j in judged if not (j.passed or j.rejected)]
-    notes = tuple(f"{layer.title}: no verdict of a trusted key" for layer in waiting)
+    notes = tuple(
+        f"{printable(layer.title or 'an archive without a title', 200)}: "
+        "no verdict of a trusted key"
+        for layer in waiting
+    )
     others = [layer for layer, _ in judged if layer not in let_in]
     keep = tuple(layer for layer in manifest.layers if layer not in others)
     return Admission("admitted", replace(manifest, layers=keep), tuple(faults), notes)

@@ -75,9 +75,10 @@ class Verdicts:
 
     def __init__(self, held: Iterable[Held] = (), now: datetime | None = None) -> None:
         self._now = now
+        self.held = tuple(held)
         self._by_file: dict[str, list[Held]] = {}
         self._by_archive: dict[Digest, list[Held]] = {}
-        for item in held:
+        for item in self.held:
             self._by_file.setdefault(item.verdict.file_name, []).append(item)
             self._by_archive.setdefault(item.verdict.archive, []).append(item)
 
@@ -99,12 +100,13 @@ class Verdicts:
             return Judgement(passed=True, held=passed)
         return Judgement(reason=self._near(claim))
 
-    def lets_stay(self, archive: Digest) -> bool:
-        """Whether the last word on an archive, whatever lies beside it, is yes."""
-        mine = self._by_archive.get(archive, [])
+    def is_rejected(self, file_name: str, archive: Digest) -> bool:
+        """Whether the last word on an archive is no, whatever lies beside it."""
+        known = self._by_file.get(file_name, [])
+        mine = [item for item in known if item.verdict.archive == archive]
         failed = _latest(item for item in mine if not item.verdict.passed)
         passed = _latest(item for item in mine if item.verdict.passed and self._is_past(item))
-        return passed is not None and (failed is None or failed.verdict.time < passed.verdict.time)
+        return failed is not None and (passed is None or passed.verdict.time <= failed.verdict.time)
 
     def _is_past(self, item: Held) -> bool:
         return self._now is not None and item.verdict.time <= self._now

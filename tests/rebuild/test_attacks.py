@@ -9,13 +9,16 @@ import base64
 import dataclasses
 import itertools
 import json
+import shutil
 from datetime import timedelta
 
 import pytest
 
-from demo.layers import package_manifest
+from demo.layers import digest_of, package_manifest
 from demo.packages import build
 from indexer.channel.policy import Policy
+from indexer.errors import GuardError
+from indexer.registry.content import Digest
 from tests.support.gate import VALIDATED, Gate, swapped, told
 from tests.support.registry_process import RegistryProcess
 from tests.support.rig import Rig
@@ -310,3 +313,118 @@ def test_garbage_under_verdicts_tags_is_named_and_stops_nothing(gate: Gate) -> N
     assert gate.indexed() == {ALPHA.file_name: ALPHA.sha256}
     assert told(report).count("a verdict that counts for nothing") == 5
     assert "its manifest is not that of a verdict" in told(report)
+
+
+FREE = build("alpha", depends=["evil"])
+UNSIGNED = swapped(package_manifest([ALPHA], annotations=VALIDATED), ALPHA, FREE)
+
+
+@pytest.mark.parametrize("let_in_by", ["an annotation", "a key that is trusted no more"])
+def test_what_nobody_signed_is_not_held_back_either(gate: Gate, let_in_by: str) -> None:
+    """Let in before, with an index.json that is not the archive's; then other bytes come along."""
+    gate.put(UNSIGNED, ALPHA)
+    if let_in_by == "an annotation":
+        gate.rebuild(policy=Policy("annotation"), trust=())
+    else:
+        gate.stranger.say(gate.address, gate.channel, ALPHA, index_json=Digest.of(FREE.index_json))
+        gate.rebuild(trust=(gate.validator.file, gate.stranger.file))
+    assert gate.rig.records()[ALPHA.file_name]["depends"] == ["evil"]
+    gate.validate(ALPHA)
+    gate.push(EVIL)
+    gate.validate(EVIL)
+    for settings in ({}, {"recheck": 1}, {"full": True}):
+        gate.rebuild(**settings)
+        assert gate.rig.records().get(ALPHA.file_name, {}).get("depends", []) == []
+
+
+def test_what_is_held_is_what_was_signed(gate: Gate) -> None:
+    gate.push(ALPHA)
+    gate.validate(ALPHA)
+    gate.rebuild()
+    gate.push(EVIL)
+    gate.validate(EVIL)
+    report = gate.rebuild(recheck=1)
+    assert gate.indexed() == {ALPHA.file_name: ALPHA.sha256}
+    assert "the old record stays" in told(report)
+
+
+def test_a_no_that_a_run_saw_is_remembered_though_the_run_failed(gate: Gate) -> None:
+    gate.push(ALPHA)
+    gate.validate(ALPHA)
+    packages = [build(f"p{number}") for number in range(25)]
+    tags = []
+    for package in packages:
+        gate.push(package)
+        tags.append(gate.validate(package))
+    gate.rebuild()
+    no = gate.reject(ALPHA, time=VALIDATED_AT + HOUR)
+    # Too much goes at once.
+    for package, tag in zip(packages[:12], tags, strict=False):
+        gate.remove_verdict(package, tag)
+    with pytest.raises(GuardError, match=r"12 of 26 records would go, 46\.2%"):
+        gate.rebuild()
+    gate.remove_verdict(ALPHA, no)
+    for package in packages[:12]:
+        gate.validate(package)
+    report = gate.rebuild()
+    assert ALPHA.file_name not in gate.indexed()
+    assert "the verdict itself is gone" in told(report)
+
+
+def test_what_is_withdrawn_is_no_accident(gate: Gate) -> None:
+    packages = [build(f"p{number}") for number in range(25)]
+    for package in packages:
+        gate.push(package)
+        gate.validate(package)
+    gate.rebuild()
+    for package in packages[:20]:
+        gate.reject(package, time=VALIDATED_AT + HOUR)
+    gate.rebuild()
+    assert len(gate.indexed()) == 5
+
+
+@pytest.mark.parametrize("lost", ["the site", "the site and the state"])
+def test_a_no_outlives_a_lost_site(gate: Gate, lost: str) -> None:
+    gate.push(ALPHA)
+    gate.validate(ALPHA)
+    gate.rebuild()
+    no = gate.reject(ALPHA, time=VALIDATED_AT + HOUR)
+    gate.rebuild()
+    gate.remove_verdict(ALPHA, no)
+    shutil.rmtree(gate.rig.site)
+    if lost == "the site and the state":
+        gate.rig.state_file.unlink()
+    gate.rebuild()
+    assert gate.indexed() == {}
+
+
+def test_a_no_to_an_archive_beside_another_is_told(gate: Gate) -> None:
+    bz2 = build("alpha", archive="tar.bz2")
+    gate.push(ALPHA, bz2)
+    gate.validate(ALPHA)
+    gate.rebuild()
+    gate.reject(bz2)
+    report = gate.rebuild()
+    assert gate.indexed() == {ALPHA.file_name: ALPHA.sha256}
+    assert "alpha-1.0-0.tar.bz2: rejected" in told(report)
+
+
+def test_titles_of_others_neither_act_nor_fill_the_report(gate: Gate) -> None:
+    title = "\x1b[31mEVIL\n::error::pwned" + "x" * 100_000 + ".conda"
+    image = package_manifest([ALPHA])
+    document = json.loads(image.manifest)
+    for name in (title, None):
+        layer = dict(document["layers"][0])
+        layer["annotations"] = {"org.opencontainers.image.title": name} if name else {}
+        layer["digest"] = digest_of(EVIL.data)
+        document["layers"].append(layer)
+    blobs = dict(image.blobs) | {digest_of(EVIL.data): EVIL.data}
+    body = json.dumps(document).encode()
+    gate.put(dataclasses.replace(image, manifest=body, blobs=blobs), ALPHA)
+    gate.validate(ALPHA)
+    report = gate.rebuild()
+    assert gate.indexed() == {ALPHA.file_name: ALPHA.sha256}
+    assert report.notes
+    for note in report.notes:
+        assert note.isprintable()
+        assert len(note) < 1500

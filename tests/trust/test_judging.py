@@ -218,23 +218,21 @@ def test_the_rules_hold_for_any_verdicts_in_any_order(
 
 
 @pytest.mark.parametrize(
-    ("items", "stays"),
+    ("items", "rejected"),
     [
         ([], False),
-        ([YES], True),
-        ([held(index_json=OTHER_INDEX_JSON)], True),
-        ([held(archive=OTHER_ARCHIVE)], False),
-        ([at(25, passed=True)], False),
-        ([YES, NO], False),
-        ([at(1, passed=True), NO], True),
-        ([YES, held(passed=False, archive=OTHER_ARCHIVE)], True),
+        ([YES], False),
+        ([NO], True),
+        ([held(passed=False, archive=OTHER_ARCHIVE)], False),
+        ([NO, at(25, passed=True)], True),
+        ([YES, NO], True),
+        ([at(1, passed=True), NO], False),
+        ([held(index_json=OTHER_INDEX_JSON, time=NOON + HOUR), NO], False),
     ],
 )
-def test_what_was_let_in_stays_while_the_last_word_on_its_archive_is_yes(
-    items: list[Held], *, stays: bool
-) -> None:
-    assert Verdicts(items, NOW).lets_stay(ARCHIVE) == stays
-    assert not Verdicts(items).lets_stay(ARCHIVE)
+def test_what_is_rejected_whatever_lies_beside_it(items: list[Held], *, rejected: bool) -> None:
+    assert Verdicts(items, NOW).is_rejected(FILE, ARCHIVE) == rejected
+    assert not Verdicts(items, NOW).is_rejected("other-1-0.conda", ARCHIVE)
 
 
 # Where a verdict is found

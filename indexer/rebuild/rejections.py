@@ -1,0 +1,61 @@
+"""What was ever rejected, as far as the published site and this machine know.
+
+The site remembers it for every machine, but only once a run has published; until then, and where
+the site is lost, a file beside the state does.
+"""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Iterable
+
+from indexer.config import Config
+from indexer.errors import ContentError, GuardError
+from indexer.files import replace_file
+from indexer.rebuild.previous import Previous
+from indexer.trust.judging import Held
+from indexer.trust.rejections import decode_rejections, encode_rejections, remember
+
+
+class Rejections:
+    """``published`` is what the previous site remembers, ``known`` all that was ever seen."""
+
+    def __init__(self, config: Config, previous: Previous, notes: list[str]) -> None:
+        """Raises GuardError where either can't be read, unless that was allowed; then a note."""
+        channel = hashlib.sha256(repr((str(config.registry), config.channel)).encode()).hexdigest()
+        self._path = config.state / f"rejections-{channel[:12]}.json"
+        self._writes = not config.dry_run
+        # What the file says; None where it has to be written anew.
+        self._seen: list[Held] | None = None
+        try:
+            self.published = previous.rejections()
+            self._seen = self._read()
+        except GuardError as error:
+            if not config.allow_drop:
+                raise
+            # Somebody took something out of it, or has nothing better.
+            notes.append(str(error))
+            self.published = previous.rejections_as_they_are()
+        self.known = remember(self.published, self._seen or [])
+
+    def add(self, rejections: Iterable[Held]) -> None:
+        """These were seen; they are remembered whatever becomes of this run."""
+        self.known = remember(self.known, rejections)
+        if self.known != self._seen and self._writes:
+            replace_file(self._path, encode_rejections(self.known))
+            self._seen = self.known
+
+    def encoded(self) -> bytes:
+        """What the site is to remember; empty where there is nothing."""
+        return encode_rejections(self.known) if self.known else b""
+
+    def _read(self) -> list[Held]:
+        try:
+            return decode_rejections(self._path.read_bytes())
+        except FileNotFoundError:
+            return []
+        except (OSError, ContentError) as error:
+            raise GuardError(
+                f"{self._path}: {error}. What was rejected might be let in again. Put a sound copy "
+                "there, or say --allow-drop: then what the site remembers has to do."
+            ) from error
