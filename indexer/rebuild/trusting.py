@@ -8,7 +8,7 @@ from __future__ import annotations
 import hashlib
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
-from datetime import datetime
+from datetime import datetime, timedelta
 
 from indexer.channel import codec
 from indexer.channel.artifact import place_of
@@ -20,7 +20,10 @@ from indexer.registry.content import Digest
 from indexer.trust.judging import Held, Verdicts
 from indexer.trust.keys import Keyring
 from indexer.trust.reading import LostVerdictError, read_verdict
-from indexer.trust.storage import VerdictTag, parse_tag
+from indexer.trust.storage import OddVerdictError, VerdictTag, parse_tag
+
+# Whoever may push could have any number of such tags asked for in every run.
+_ODD_FOR = timedelta(days=1)
 
 
 @dataclass(frozen=True, slots=True)
@@ -42,12 +45,14 @@ NOTHING = Judged()
 class Answer:
     """What became of a verdict's tag: a verdict that counts, or why it is none.
 
-    ``is_lost``: it couldn't be read, and may be there next time.
+    ``is_lost``: it couldn't be read, and may be there next time. ``is_odd``: something else is
+    there, which is looked at again from time to time.
     """
 
     held: Held | None = None
     reason: str = ""
     is_lost: bool = False
+    is_odd: bool = False
 
 
 class Trust:
@@ -90,6 +95,8 @@ class Trust:
             held = read_verdict(registry, full_name, subdir, repository, tag, self._keyring)
         except LostVerdictError as error:
             return Answer(reason=f"listed, but can't be read: {error}", is_lost=True)
+        except OddVerdictError as error:
+            return Answer(reason=str(error), is_odd=True)
         except ContentError as error:
             return Answer(reason=str(error))
         return Answer(held)
@@ -99,7 +106,8 @@ class Trust:
         self._last = None
         if not answer.is_lost:
             found = answer.held or answer.reason
-            self._remembered.put(subdir, repository, tag, found)
+            until = self._now + _ODD_FOR if answer.is_odd else None
+            self._remembered.put(subdir, repository, tag, found, until)
 
     def has_changed(self, subdir: str, repository: str) -> bool:
         """Whether a repository has to be judged anew, though its verdicts are those known."""
@@ -158,7 +166,7 @@ class Trust:
         """What a repository is judged on now, as one hash."""
         hasher = hashlib.sha256(self._keyring.fingerprint.encode())
         for known in self._remembered.known(subdir, repository, self._now):
-            hasher.update(f"{known.tag} {known.later}\n".encode())
+            hasher.update(f"{known.tag} {known.result} {known.later}\n".encode())
         for item in self._rejections.get((subdir, repository), []):
             verdict = item.verdict
             text = f"{verdict.file_name} {verdict.archive} {verdict.time.isoformat()}\n"

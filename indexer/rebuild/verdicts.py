@@ -29,9 +29,10 @@ _VOID = "void"
 
 @dataclass(frozen=True, slots=True)
 class Known:
-    """A verdict's tag as it is remembered; ``later``: it is dated in the future."""
+    """A verdict's tag as it is remembered, and what came of it; ``later``: it counts some day."""
 
     tag: VerdictTag
+    result: str
     later: bool
 
 
@@ -61,20 +62,35 @@ class RememberedVerdicts:
         self._db.execute("INSERT OR REPLACE INTO meta VALUES (?, ?)", (_KEYS, keys))
 
     def known(self, subdir: str, repository: str, now: datetime) -> list[Known]:
-        """The verdicts' tags of a repository, in order. Raises DamagedStateError."""
+        """The verdicts' tags of a repository that needn't be read, in order.
+
+        Raises DamagedStateError.
+        """
         # All of it stands in an index: every run asks this of every repository.
         rows = self._db.execute(
-            "SELECT tag, result = 'PASSED' AND time > ? FROM verdict"
-            " WHERE subdir = ? AND repository = ? ORDER BY tag",
+            "SELECT tag, result, result = 'PASSED' AND time > ?1 FROM verdict"
+            " WHERE subdir = ?2 AND repository = ?3"
+            " AND NOT (result = 'void' AND time > 0 AND time <= ?1) ORDER BY tag",
             (_microseconds(now), subdir, repository),
         )
         with decoding():
-            return [Known(_tag(packed), bool(later)) for packed, later in rows]
+            return [Known(_tag(packed), result, bool(later)) for packed, result, later in rows]
 
-    def put(self, subdir: str, repository: str, tag: VerdictTag, found: Held | str) -> None:
-        """Remember what a tag came to: a verdict, or why it is none that counts."""
+    def put(
+        self,
+        subdir: str,
+        repository: str,
+        tag: VerdictTag,
+        found: Held | str,
+        until: datetime | None = None,
+    ) -> None:
+        """Remember what a tag came to: a verdict, or why it is none that counts.
+
+        The latter ``until`` it is to be read again; without it, for good.
+        """
         if isinstance(found, str):
-            result, time, body = _VOID, 0, orjson.dumps(found)
+            time = _microseconds(until) if until is not None else 0
+            result, body = _VOID, orjson.dumps(found)
         else:
             result = "PASSED" if found.verdict.passed else "FAILED"
             time, body = _microseconds(found.verdict.time), orjson.dumps(_fields(found))

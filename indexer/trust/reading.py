@@ -7,7 +7,7 @@ from indexer.registry.base import Registry
 from indexer.trust.envelope import open_envelope
 from indexer.trust.judging import Held, check_place
 from indexer.trust.keys import Keyring
-from indexer.trust.storage import VerdictTag, fetch_envelope
+from indexer.trust.storage import OddVerdictError, VerdictTag, fetch_envelope
 
 
 class LostVerdictError(ContentError):
@@ -25,10 +25,13 @@ def read_verdict(
     """A verdict that counts. ``full_name`` is the repository's name in the registry.
 
     Raises ContentError where it counts for nothing, with the reason; LostVerdictError where it
-    can't be read; RegistryError where the registry doesn't answer.
+    can't be had, OddVerdictError where something else is; RegistryError where the registry doesn't
+    answer.
     """
     try:
         envelope = fetch_envelope(registry, full_name, tag)
+    except OddVerdictError:
+        raise
     except (NotFoundError, ContentError) as error:
         raise LostVerdictError(str(error)) from error
     signed = open_envelope(envelope, keyring)

@@ -19,6 +19,7 @@ from indexer.registry.base import Registry
 from indexer.registry.content import (
     OCI_MANIFEST,
     Content,
+    Descriptor,
     Digest,
     ImageManifest,
     RawManifest,
@@ -56,18 +57,35 @@ def parse_tag(tag: str) -> VerdictTag | None:
     return VerdictTag(Digest(match.group(1)), match.group(2)) if match else None
 
 
+class OddVerdictError(ContentError):
+    """A verdict's tag leads to something else than it names. Somebody may put it right."""
+
+
 def fetch_envelope(registry: Registry, repository: str, tag: VerdictTag) -> bytes:
-    """The envelope under a tag. Raises ContentError, NotFoundError where it isn't there."""
-    image = parse_manifest(registry.manifest(repository, str(tag)))
+    """The envelope under a tag.
+
+    Raises OddVerdictError where something else is there, NotFoundError and ContentError where it
+    can't be had.
+    """
+    raw = registry.manifest(repository, str(tag))
+    layer = _layer(raw, tag)
+    return layer.data if layer.data is not None else registry.blob(repository, layer)
+
+
+def _layer(raw: RawManifest, tag: VerdictTag) -> Descriptor:
+    try:
+        image = parse_manifest(raw)
+    except ContentError as error:
+        raise OddVerdictError(str(error)) from error
     layers = image.layers if isinstance(image, ImageManifest) else ()
     if len(layers) != 1 or layers[0].media_type != ENVELOPE_TYPE:
-        raise ContentError("its manifest is not that of a verdict")
+        raise OddVerdictError("its manifest is not that of a verdict")
     layer = layers[0]
     if layer.size > MAX_ENVELOPE:
-        raise ContentError(f"its envelope has {layer.size} bytes (at most {MAX_ENVELOPE})")
+        raise OddVerdictError(f"its envelope has {layer.size} bytes (at most {MAX_ENVELOPE})")
     if layer.digest.hex[: len(tag.envelope)] != tag.envelope:
-        raise ContentError(f"its envelope has sha256 {layer.digest.hex}, not what its tag says")
-    return layer.data if layer.data is not None else registry.blob(repository, layer)
+        raise OddVerdictError(f"its envelope has sha256 {layer.digest.hex}, not what its tag says")
+    return layer
 
 
 def put_verdict(

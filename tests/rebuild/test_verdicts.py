@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import itertools
+import json
 import sqlite3
 from contextlib import closing
 from datetime import UTC, datetime, timedelta
@@ -14,8 +15,9 @@ import pytest
 from demo.packages import build
 from indexer.channel.artifact import place_of
 from indexer.channel.policy import Policy
-from indexer.errors import ConfigError, GuardError
+from indexer.errors import ConfigError, GuardError, RegistryError
 from indexer.rebuild.verdicts import RememberedVerdicts
+from indexer.registry.content import OCI_MANIFEST
 from indexer.trust.keys import KeyFile
 from tests.support.faults import is_manifest, status
 from tests.support.gate import VALIDATED, Gate, told
@@ -358,3 +360,43 @@ def test_verdicts_of_a_repository_that_is_gone_are_told_of_no_more(gate: Gate) -
     report = gate.rebuild(names=str(names), allow_drop=True)
     assert (told(report), report.subdirs["noarch"].verdicts) == ("", 1)
     assert set(gate.indexed()) == {BETA.file_name}
+
+
+def test_what_is_no_verdict_is_asked_for_once_a_day(gate: Gate) -> None:
+    gate.push(ALPHA)
+    tag = gate.validate(ALPHA)
+    full_name = gate.full_name(place_of("noarch", ALPHA.file_name))
+    genuine = gate.rig.fake.manifest_of(full_name, str(tag))
+    for number in range(5):
+        gate.push(ALPHA, tag=f"sha256-{ALPHA.sha256}.{number:032x}")
+    gate.push(ALPHA, tag=str(tag))
+    report = gate.rebuild()
+    assert gate.indexed() == {}
+    assert told(report).count("its manifest is not that of a verdict") == 6
+    # It is told of all the time; what waits is looked at.
+    report = gate.rebuild()
+    assert asked(gate) == ["1.0-0"]
+    assert told(report).count("its manifest is not that of a verdict") == 6
+    # And when somebody has put it right, that is seen.
+    body = json.dumps(genuine).encode()
+    gate.rig.fake.add_manifest(full_name, str(tag), body, OCI_MANIFEST)
+    gate.rig.now += timedelta(days=1)
+    gate.rebuild()
+    assert set(gate.indexed()) == {ALPHA.file_name}
+
+
+def test_a_no_that_was_seen_outlives_a_run_that_broke_off(gate: Gate) -> None:
+    gate.push(ALPHA)
+    gate.validate(ALPHA)
+    gate.rebuild()
+    no = gate.reject(ALPHA, time=VALIDATED_AT + HOUR)
+    gate.push(BETA)
+    full_name = gate.full_name(place_of("noarch", BETA.file_name))
+    gate.rig.fake.knobs.faults.append(status(500, match=is_manifest(full_name)))
+    with pytest.raises(RegistryError):
+        gate.rebuild(jobs=1)
+    gate.rig.fake.knobs.faults.clear()
+    gate.remove_verdict(ALPHA, no)
+    report = gate.rebuild(full=True)
+    assert gate.indexed() == {}
+    assert "the verdict itself is gone" in told(report)

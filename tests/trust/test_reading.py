@@ -16,7 +16,7 @@ from indexer.registry import Registry, Transport, open_registry
 from indexer.registry.content import OCI_MANIFEST, Digest
 from indexer.trust.judging import Held
 from indexer.trust.reading import LostVerdictError, read_verdict
-from indexer.trust.storage import VerdictTag, verdict_tag
+from indexer.trust.storage import OddVerdictError, VerdictTag, verdict_tag
 from tests.support import faults
 from tests.support.rig import CHANNEL, Rig
 from tests.support.validator import Validator, put_beside, verdict_of
@@ -128,7 +128,7 @@ def test_a_tag_that_is_gone_or_leads_elsewhere_may_be_right_next_time(
         b"{}",
     ):
         rig.fake.add_manifest(full, str(tag), body, OCI_MANIFEST)
-        with pytest.raises(LostVerdictError):
+        with pytest.raises(OddVerdictError):
             read(tag)
     beside(rig, envelope)
     assert read(tag).verdict.passed
