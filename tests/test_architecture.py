@@ -24,7 +24,7 @@ ALLOWED: dict[str, set[str]] = {
     "trust": {"errors", "channel", "registry"},
     "config": {"errors", "channel", "registry.address", "trust.keys"},
     "render": {"errors", "channel"},
-    "published": {"errors", "registry", "render"},
+    "published": {"errors", "registry", "render", "trust"},
     "check": {"errors", "files", "parallel", "progress", "channel", "render", "published"},
     # One tag, asked for and understood: for the main job and for those who copy.
     "fetching": {"errors", "channel", "registry", "trust"},
@@ -77,7 +77,9 @@ ALLOWED: dict[str, set[str]] = {
         "files", "progress", "channel", "render", "rebuild.look", "rebuild.planning",
         "rebuild.previous", "rebuild.publish",
     },
-    "rebuild.rejections": {"errors", "files", "config", "trust", "rebuild.previous"},
+    "rebuild.rejections": {
+        "errors", "files", "config", "published", "trust", "rebuild.previous",
+    },
     "rebuild.unsettled": {"files", "render", "rebuild.previous", "rebuild.state"},
     "rebuild.telling": {
         "channel", "registry", "render", "rebuild.state", "rebuild.tally", "rebuild.planning",

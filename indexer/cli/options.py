@@ -15,14 +15,15 @@ import click
 
 from indexer.cli.display import Terminal, show_outcome
 from indexer.config import ChannelConfig, check_trust, load_channel_config
-from indexer.errors import LoginError
+from indexer.errors import ConfigError, LoginError
 from indexer.published import Published, open_published
+from indexer.published.history import is_ours, read_rejections
 from indexer.registry import Registry, Transport, open_registry
 from indexer.registry.auth import HOW_TO_LOG_IN
 from indexer.transfer.audit import AuditLog, whoever_runs_this
 from indexer.transfer.job import Job
 from indexer.transfer.outcome import Outcome
-from indexer.transfer.standing import Inspector, read_rejections
+from indexer.transfer.standing import Inspector
 from indexer.trust.keys import load_keyring
 
 F = TypeVar("F", bound=Callable[..., Any])
@@ -169,11 +170,21 @@ def inspector(config: ChannelConfig, session: Session, registry: Registry) -> In
 
 
 def from_site(config: ChannelConfig, session: Session, read: Callable[[Published], T]) -> T | None:
-    """What the published site remembers; None where none is configured."""
+    """What the published site remembers; None where there is none.
+
+    Raises ConfigError where one was named and isn't there.
+    """
     site = config.previous or (str(config.output) if config.output is not None else None)
     if site is None:
         return None
     with open_published(site, session.transport) as published:
+        if not is_ours(published):
+            if config.previous is None:
+                return None
+            raise ConfigError(
+                f"There is no site at --previous {published.location}: what it remembers of "
+                "rejections would be passed over."
+            )
         return read(published)
 
 

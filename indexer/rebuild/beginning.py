@@ -18,7 +18,7 @@ from indexer.errors import ConfigError, ContentError, GuardError, RegistryError
 from indexer.files import has_sha256, replace_file
 from indexer.parallel import in_order
 from indexer.published import Folder, Website, check_address, is_address, is_path, read_bytes
-from indexer.rebuild.previous import MAX_SNAPSHOT, Previous, load_previous
+from indexer.rebuild.previous import Previous, load_previous
 from indexer.rebuild.publish import Output
 from indexer.registry import Transport
 from indexer.render import history, repodata, shards
@@ -152,13 +152,13 @@ def restore(website: Website, folder: Path, current: Path) -> Previous:
     What ``current`` has already isn't fetched again, and nothing is where it is the very same
     site. Raises RegistryError where the site can't be read or doesn't hold together.
     """
-    data = read_bytes(website, history.SNAPSHOT, MAX_SNAPSHOT)
+    data = read_bytes(website, history.SNAPSHOT, history.MAX_FILE)
     if data is None:
         other = website.fetch(_ANY_CHANNEL)
         if other is not None:
             other.unlink()
         return _first(website.location, is_channel=other is not None)
-    if read_bytes(Folder(current), history.SNAPSHOT, MAX_SNAPSHOT) == data:
+    if read_bytes(Folder(current), history.SNAPSHOT, history.MAX_FILE) == data:
         return load_previous(current)
     try:
         snapshot = history.decode_snapshot(data)
@@ -174,7 +174,7 @@ def restore(website: Website, folder: Path, current: Path) -> Previous:
     for subdir, entry in snapshot.subdirs.items():
         _bring_shards(copy, subdir, entry.superseded, odd)
     # Not in the snapshot: it changes with every upload, and says nothing that clients read.
-    unsettled = read_bytes(website, history.UNSETTLED, MAX_SNAPSHOT)
+    unsettled = read_bytes(website, history.UNSETTLED, history.MAX_FILE)
     if unsettled is not None:
         _place(folder, history.UNSETTLED, unsettled)
     notes = tuple(

@@ -11,15 +11,11 @@ from pathlib import Path
 import orjson
 
 from indexer.channel.record import Record
-from indexer.errors import ContentError, GuardError
+from indexer.errors import ContentError
 from indexer.files import has_sha256, sha256_of, size_of, sizes_in
 from indexer.published import Folder, is_path, read_bytes
 from indexer.rebuild.spool import RecordStore
 from indexer.render import history, repodata, shards, summary
-from indexer.trust.judging import Held
-from indexer.trust.rejections import decode_rejections
-
-MAX_SNAPSHOT = 256 * 1024 * 1024
 
 
 @dataclass(frozen=True, slots=True)
@@ -249,45 +245,18 @@ class Previous:
             return history.decode_counts(self._read(history.COUNTS))
         return []
 
-    def rejections(self) -> list[Held]:
-        """Every "no" that was once seen. Raises GuardError where that can't be known any more."""
-        try:
-            data = self._rejections()
-            if self.snapshot is not None:
-                _check(history.REJECTIONS, data, self.snapshot.files)
-            return decode_rejections(data)
-        except ContentError as error:
-            raise GuardError(
-                f"{self.folder}/{history.REJECTIONS}: {error}. What was rejected would be let in "
-                "again. Put a sound copy of the site there, name one by --previous, or say "
-                "--allow-drop."
-            ) from error
-
-    def rejections_as_they_are(self) -> list[Held]:
-        """The same, whatever somebody did to the file; none where it can't be read."""
-        with contextlib.suppress(ContentError):
-            return decode_rejections(self._rejections())
-        return []
-
-    def _rejections(self) -> bytes:
-        if self.folder is None:
-            return b"[]"
-        data = read_bytes(Folder(self.folder), history.REJECTIONS, MAX_SNAPSHOT)
-        is_listed = self.snapshot is not None and history.REJECTIONS in self.snapshot.files
-        return b"" if data is None and is_listed else data or b"[]"
-
     def unsettled(self) -> dict[tuple[str, str, str], int]:
         """Since when artifacts wait; none where the file is damaged: then they wait since now."""
         if self.folder is not None:
             with contextlib.suppress(ContentError):
-                data = read_bytes(Folder(self.folder), history.UNSETTLED, MAX_SNAPSHOT)
+                data = read_bytes(Folder(self.folder), history.UNSETTLED, history.MAX_FILE)
                 return history.decode_unsettled(data) if data is not None else {}
         return {}
 
     def _read(self, path: str) -> bytes:
         if self.folder is None:
             return b"[]"
-        data = read_bytes(Folder(self.folder), path, MAX_SNAPSHOT) or b"[]"
+        data = read_bytes(Folder(self.folder), path, history.MAX_FILE) or b"[]"
         if self.snapshot is not None:
             _check(path, data, self.snapshot.files)
         return data
@@ -295,7 +264,7 @@ class Previous:
 
 def load_previous(folder: Path, *, foreign: bool = False) -> Previous:
     """The previous site in a folder. A snapshot that can't be read is noted, not trusted."""
-    data = read_bytes(Folder(folder), history.SNAPSHOT, MAX_SNAPSHOT)
+    data = read_bytes(Folder(folder), history.SNAPSHOT, history.MAX_FILE)
     if data is None:
         return Previous()
     try:

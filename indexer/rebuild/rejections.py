@@ -12,6 +12,8 @@ from collections.abc import Iterable
 from indexer.config import Config
 from indexer.errors import ContentError, GuardError
 from indexer.files import replace_file
+from indexer.published import Folder
+from indexer.published.history import read_rejections, rejections_as_they_are
 from indexer.rebuild.previous import Previous
 from indexer.trust.judging import Held
 from indexer.trust.rejections import decode_rejections, encode_rejections, remember
@@ -25,17 +27,18 @@ class Rejections:
         channel = hashlib.sha256(repr((str(config.registry), config.channel)).encode()).hexdigest()
         self._path = config.state / f"rejections-{channel[:12]}.json"
         self._writes = not config.dry_run
+        site = Folder(previous.folder) if previous.folder is not None else None
         # What the file says; None where it has to be written anew.
         self._seen: list[Held] | None = None
         try:
-            self.published = previous.rejections()
+            self.published = read_rejections(site) if site is not None else []
             self._seen = self._read()
         except GuardError as error:
             if not config.allow_drop:
                 raise
             # Somebody took something out of it, or has nothing better.
             notes.append(str(error))
-            self.published = previous.rejections_as_they_are()
+            self.published = rejections_as_they_are(site) if site is not None else []
         self.known = remember(self.published, self._seen or [])
 
     def add(self, rejections: Iterable[Held]) -> None:

@@ -24,6 +24,8 @@ COUNTS = f"{FOLDER}/counts.json"
 REJECTIONS = f"{FOLDER}/rejections.json"
 UNSETTLED = f"{FOLDER}/unsettled.json"
 FORMAT = 1
+# In bytes; none of these files comes near it.
+MAX_FILE = 256 * 1024 * 1024
 
 # Clients may hold yesterday's shard index; a missing shard is a hard error in rattler and conda.
 SUPERSEDED_FOR = timedelta(days=7)

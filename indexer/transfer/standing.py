@@ -12,20 +12,15 @@ from datetime import datetime
 from indexer.channel import codec
 from indexer.channel.artifact import Place
 from indexer.channel.policy import Policy
-from indexer.errors import ConfigError, ContentError, GuardError
+from indexer.errors import ContentError
 from indexer.fetching import Fetcher, Outcome
-from indexer.published import Published, read_bytes
 from indexer.registry import Registry
 from indexer.registry.address import is_tag
 from indexer.registry.content import Digest
-from indexer.render.history import REJECTIONS
 from indexer.trust.judging import Held, Verdicts
 from indexer.trust.keys import Keyring
 from indexer.trust.reading import LostVerdictError, read_verdict
-from indexer.trust.rejections import decode_rejections
 from indexer.trust.storage import VerdictTag, parse_tag
-
-_MAX_REJECTIONS = 256 * 1024 * 1024
 
 
 @dataclass(frozen=True, slots=True)
@@ -126,15 +121,3 @@ class Inspector:
         fetcher = Fetcher(self.registry, self.channel, self.policy, int(self.now.timestamp()))
         place = Place(shelf.subdir, shelf.repository, tag)
         return fetcher.fetch(place, (), Verdicts(shelf.held, self.now))
-
-
-def read_rejections(site: Published) -> list[Held]:
-    """The rejections that a published site remembers; none where it has no such file.
-
-    Raises GuardError where they can't be read: what was rejected would be let in.
-    """
-    try:
-        data = read_bytes(site, REJECTIONS, _MAX_REJECTIONS)
-        return decode_rejections(data) if data is not None else []
-    except (ContentError, ConfigError) as error:
-        raise GuardError(f"{site.location}: what was rejected can't be read: {error}") from error

@@ -11,18 +11,15 @@ import pytest
 
 from demo.packages import build
 from indexer.channel.policy import Policy
-from indexer.errors import GuardError, NotFoundError, RegistryError
-from indexer.published import Folder, open_published
+from indexer.errors import NotFoundError, RegistryError
 from indexer.registry import RegistryAddress, Transport, open_registry
 from indexer.registry.content import Digest
-from indexer.render.history import REJECTIONS
-from indexer.transfer.standing import Inspector, Shelf, read_rejections
+from indexer.transfer.standing import Inspector, Shelf
 from indexer.trust.judging import Held
 from indexer.trust.keys import Keyring
-from indexer.trust.rejections import encode_rejections, remember
+from indexer.trust.rejections import remember
 from indexer.trust.storage import VerdictTag
 from tests.support import faults
-from tests.support.loopback import FileHost
 from tests.support.rig import CHANNEL, START, Rig
 from tests.support.validator import Validator, put_beside, verdict_of
 
@@ -184,48 +181,3 @@ def test_the_verdicts_on_an_archive_are_found_by_it() -> None:
     archives = [Digest(ALPHA.sha256), Digest(BZ2.sha256), Digest.of(b"none")]
     assert [tag.envelope[0] for tag in shelf.verdict_tags(archives)] == ["0", "1"]
     assert shelf.verdict_tags([]) == []
-
-
-# What a site remembers
-
-
-def test_a_site_that_remembers_nothing_has_no_rejections(tmp_path: Path) -> None:
-    assert read_rejections(Folder(tmp_path)) == []
-
-
-def test_what_a_site_remembers_is_read_back(tmp_path: Path) -> None:
-    kept = remembered({"reason": "bad"})
-    path = tmp_path / REJECTIONS
-    path.parent.mkdir()
-    path.write_bytes(encode_rejections(kept))
-    assert read_rejections(Folder(tmp_path)) == kept
-    path.unlink()
-    with (
-        FileHost() as host,
-        closing(Transport(retry_for=0.2)) as transport,
-        open_published(host.http, transport) as site,
-    ):
-        assert read_rejections(site) == []
-        host.put(f"/{REJECTIONS}", encode_rejections(kept))
-        assert read_rejections(site) == kept
-        host.faults[:] = [faults.status(500)]
-        with pytest.raises(RegistryError):
-            read_rejections(site)
-
-
-@pytest.mark.parametrize("data", [b"", b"{}", b"[1]", b"[" * 5000])
-def test_what_can_not_be_read_stops_whoever_would_let_it_in(tmp_path: Path, data: bytes) -> None:
-    path = tmp_path / REJECTIONS
-    path.parent.mkdir()
-    path.write_bytes(data)
-    with pytest.raises(GuardError, match="what was rejected can't be read"):
-        read_rejections(Folder(tmp_path))
-
-
-def test_too_many_to_be_read_are_not_none(tmp_path: Path) -> None:
-    path = tmp_path / REJECTIONS
-    path.parent.mkdir()
-    with path.open("wb") as file:
-        file.truncate(256 * 1024 * 1024 + 1)
-    with pytest.raises(GuardError, match="more than"):
-        read_rejections(Folder(tmp_path))
