@@ -16,7 +16,7 @@ from typing import Any
 import orjson
 
 from indexer.channel.record import INDEXED, Record, encode
-from indexer.rebuild.compact import expand
+from indexer.rebuild.compact import expand, record_of
 from indexer.rebuild.decoding import DamagedStateError, decoding
 from indexer.registry.content import Digest
 from indexer.trust.judging import Claim, Held
@@ -168,14 +168,15 @@ class RememberedVerdicts:
     def claims(self, subdir: str, repository: str) -> Iterator[tuple[str, Claim]]:
         """What is indexed of a repository, by its tags, as what it claimed to be."""
         rows = self._db.execute(
-            "SELECT tag.tag, file_name, sha256, index_json FROM tag JOIN record USING (artifact)"
+            "SELECT tag.tag, index_json, artifact, file_name, record.name, sha256, body, crc"
+            " FROM tag JOIN record USING (artifact)"
             " WHERE tag.subdir = ? AND tag.repository = ?",
             (subdir, repository),
         )
         with decoding():
-            for tag, file_name, sha256, index_json in rows:
+            for tag, index_json, *row in rows:
                 made_of = Digest(index_json.hex()) if index_json is not None else None
-                yield tag, Claim(str(file_name), Digest(sha256.hex()), made_of)
+                yield tag, Claim.of_record(record_of(tuple(row)), made_of)
 
     def claims_of(self, subdir: str, repository: str, record: Record) -> list[Claim]:
         """What a published record was made of, as far as that is remembered."""
@@ -188,7 +189,7 @@ class RememberedVerdicts:
         )
         with decoding():
             return [
-                Claim(record.file_name, Digest(record.sha256), Digest(index_json.hex()))
+                Claim.of_record(record, Digest(index_json.hex()))
                 for body, index_json in rows
                 if index_json is not None and expand(body) == encode(fields)
             ]
@@ -202,15 +203,17 @@ class RememberedVerdicts:
             return [_read(row, _body(row)) for row in rows]
 
 
-def _fields(held: Held) -> list[str]:
+def _fields(held: Held) -> list[Any]:
     """What a row doesn't say by itself. Of a yes nobody asks who gave it, and why."""
     verdict = held.verdict
-    common = [verdict.file_name, verdict.index_json.hex, verdict.time.isoformat(), held.key_id]
-    return common if verdict.passed else [*common, verdict.verifier, verdict.policy, verdict.reason]
+    time = verdict.time.isoformat()
+    fields: list[Any] = [verdict.file_name, verdict.index_json.hex, time, held.key_id]
+    fields += [verdict.md5, verdict.size]
+    return fields if verdict.passed else [*fields, verdict.verifier, verdict.policy, verdict.reason]
 
 
-def _read(row: tuple[Any, ...], fields: list[str]) -> Held:
-    file_name, index_json, time, key, *rest = fields
+def _read(row: tuple[Any, ...], fields: list[Any]) -> Held:
+    file_name, index_json, time, key, md5, size, *rest = fields
     verifier, policy, reason = rest or ("", "", "")
     tag = _tag(row[2])
     verdict = Verdict(
@@ -223,6 +226,8 @@ def _read(row: tuple[Any, ...], fields: list[str]) -> Held:
         verifier=verifier,
         policy=policy,
         reason=reason,
+        md5=md5,
+        size=size,
     )
     return Held(verdict, key, str(tag))
 

@@ -99,10 +99,12 @@ def index_json_of(found: Found) -> Digest | None:
         return None
 
 
-def check_archive(registry: Registry, found: Found, layer: Descriptor, scratch: Path) -> str | None:
+def check_archive(
+    registry: Registry, found: Found, layer: Descriptor, scratch: Path
+) -> tuple[str, str | None]:
     """Look into an archive whether its manifest tells the truth about it. Raises ContentError.
 
-    Gives what its reader should know, such as that no index will have it all the same.
+    Gives its md5, and what its reader should know, such as that no index will have it all the same.
     """
     if layer.title is None:
         raise ContentError("its layer has no title, by which a verdict could name it")
@@ -121,8 +123,8 @@ def check_archive(registry: Registry, found: Found, layer: Descriptor, scratch: 
     try:
         parse_index_json(beside)
     except ContentError as error:
-        return f"no index will have it: {error}"
-    return None
+        return md5, f"no index will have it: {error}"
+    return md5, None
 
 
 def _image(found: Found) -> ImageManifest:

@@ -186,7 +186,7 @@ class Mark:
 
     def _is_said(self, shelf: Shelf, found: Found, layer: Descriptor) -> bool:
         """Whether this key's last word on an archive is what is to be said."""
-        claim = Claim(layer.title or "", layer.digest, index_json_of(found))
+        claim = Claim.of_layer(layer, index_json_of(found))
         if self._saying.passed:
             return Verdicts(shelf.held, self._now()).judge(claim).passed
         # A yes that is dated in the future will count one day; then the no must be later.
@@ -198,8 +198,9 @@ class Mark:
         """What is to be signed. Raises ContentError where it would not be true."""
         passed = self._saying.passed
         time = time_of(self._now(), layer, shelf.held, passed=passed)
+        md5 = None
         if passed:
-            remark = check_archive(self._job.registry, found, layer, scratch)
+            md5, remark = check_archive(self._job.registry, found, layer, scratch)
             if remark is not None:
                 self.outcome.note(f"{found.place.subdir}/{layer.title}: {remark}")
         return Verdict(
@@ -214,6 +215,8 @@ class Mark:
             verifier=signatory.verifier,
             policy=signatory.policy,
             reason=self._saying.reason,
+            md5=md5,
+            size=layer.size if passed else None,
         )
 
     def _put(self, found: Found, verdict: Verdict, signatory: Signatory) -> str:

@@ -324,8 +324,7 @@ class Promote:
         verdicts = Verdicts(shelf.held, self._source.now)
         for record in looked.reading.records:
             index_json = Digest(looked.reading.index_json[record.file_name])
-            claim = Claim(record.file_name, Digest(record.sha256), index_json)
-            held = verdicts.judge(claim).held
+            held = verdicts.judge(Claim.of_record(record, index_json)).held
             key = held.key_id if held is not None and held.verdict.passed else ""
             yield LetIn(record.file_name, record.sha256, int(record.fields()["size"]), key)
 

@@ -67,5 +67,4 @@ def _judge(manifest: ImageManifest, verdicts: Verdicts) -> Iterator[tuple[Descri
         index_json = None
     for layer in archive_layers(manifest):
         # Verdicts speak of files by name.
-        claim = Claim(layer.title or "", layer.digest, index_json)
-        yield layer, verdicts.judge(claim)
+        yield layer, verdicts.judge(Claim.of_layer(layer, index_json))

@@ -7,8 +7,10 @@ from dataclasses import dataclass
 from datetime import datetime
 
 from indexer.channel import codec
+from indexer.channel.artifact import MD5_ANNOTATION
+from indexer.channel.record import Record
 from indexer.errors import ContentError, printable
-from indexer.registry.content import Digest
+from indexer.registry.content import Descriptor, Digest
 from indexer.trust.keys import short_id
 from indexer.trust.storage import VerdictTag
 from indexer.trust.verdict import Verdict
@@ -33,11 +35,29 @@ class Held:
 
 @dataclass(frozen=True, slots=True)
 class Claim:
-    """An archive that a manifest offers, and the index.json beside it."""
+    """An archive that a manifest offers, what it says of that, and the index.json beside it.
+
+    ``md5`` as hex and ``size`` in bytes, where they are said.
+    """
 
     file_name: str
     archive: Digest
     index_json: Digest | None
+    md5: str | None = None
+    size: int | None = None
+
+    @classmethod
+    def of_layer(cls, layer: Descriptor, index_json: Digest | None) -> Claim:
+        """What a manifest says of an archive; one without a title has no name."""
+        md5 = layer.annotations.get(MD5_ANNOTATION)
+        return cls(layer.title or "", layer.digest, index_json, md5, layer.size)
+
+    @classmethod
+    def of_record(cls, record: Record, index_json: Digest | None) -> Claim:
+        """What an index says of an archive."""
+        fields = record.fields()
+        digest = Digest(record.sha256)
+        return cls(record.file_name, digest, index_json, fields.get("md5"), fields.get("size"))
 
 
 @dataclass(frozen=True, slots=True)
@@ -92,6 +112,7 @@ class Verdicts:
             for item in mine
             if item.verdict.passed
             and item.verdict.index_json == claim.index_json
+            and not _contradiction(item.verdict, claim)
             and self._is_past(item)
         )
         if failed and (passed is None or passed.verdict.time <= failed.verdict.time):
@@ -128,16 +149,30 @@ class Verdicts:
         )
         if near is None:
             return ""
-        verdict, what = near.verdict, f"validated {near.when_and_who}"
-        if verdict.file_name != claim.file_name:
-            return f"{what} as {verdict.file_name}, not by this name"
-        if verdict.archive != claim.archive:
-            return f"{what} with the archive {verdict.archive}; here it is {claim.archive}"
-        if claim.index_json is None:
-            return f"{what} with one index.json; here there is none, or several"
-        if verdict.index_json != claim.index_json:
-            return f"{what} with the index.json {verdict.index_json}; here it is {claim.index_json}"
-        return f"{what}, which lies in the future"
+        return f"validated {near.when_and_who}{_instead(near.verdict, claim)}"
+
+
+def _instead(verdict: Verdict, claim: Claim) -> str:
+    """With what else than this a verdict lets something in."""
+    if verdict.file_name != claim.file_name:
+        return f" as {verdict.file_name}, not by this name"
+    if verdict.archive != claim.archive:
+        return f" with the archive {verdict.archive}; here it is {claim.archive}"
+    if claim.index_json is None:
+        return " with one index.json; here there is none, or several"
+    if verdict.index_json != claim.index_json:
+        return f" with the index.json {verdict.index_json}; here it is {claim.index_json}"
+    said = _contradiction(verdict, claim)
+    return f" with {said}" if said else ", which lies in the future"
+
+
+def _contradiction(verdict: Verdict, claim: Claim) -> str:
+    """What is said of an archive that its verdict says otherwise; empty where nothing is."""
+    if None not in {verdict.md5, claim.md5} and verdict.md5 != claim.md5:
+        return f"the md5 {verdict.md5}; here it is {printable(str(claim.md5), 80)}"
+    if None not in {verdict.size, claim.size} and verdict.size != claim.size:
+        return f"the size {verdict.size}; here it is {claim.size}"
+    return ""
 
 
 def _no(failed: Held) -> str:

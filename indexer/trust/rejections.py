@@ -78,7 +78,11 @@ def _held(item: dict[str, Any]) -> Held:
     if time.tzinfo is None or not SUBDIR.fullmatch(texts["subdir"]):
         raise ValueError("a rejection that was altered")
     verdict = Verdict(
-        **texts,
+        subdir=texts["subdir"],
+        file_name=texts["file_name"],
+        verifier=texts["verifier"],
+        policy=texts["policy"],
+        reason=texts["reason"],
         archive=Digest.parse(f"sha256:{_text(item['sha256'])}"),
         index_json=Digest.parse(f"sha256:{_text(item['index_json'])}"),
         passed=False,

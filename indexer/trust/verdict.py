@@ -29,6 +29,7 @@ PREDICATE_TYPE = "https://slsa.dev/verification_summary/v1"
 INDEX_JSON = "info/index.json"
 # "Producers MAY add extension fields using field names that are URIs."
 REASON = "urn:cf-index:reason"
+_SIZE = "urn:cf-index:size"
 
 _PASSED, _FAILED = "PASSED", "FAILED"
 # What was validated says nothing of how the package was built.
@@ -36,13 +37,15 @@ _LEVELS = {True: "SLSA_BUILD_LEVEL_UNEVALUATED", False: _FAILED}
 _PURL_TYPES = {CONDA: "conda", TARBZ2: "tar.bz2"}
 _MAX_TEXT = 1000
 _HEX = re.compile(r"[0-9a-f]{64}")
+_MD5 = re.compile(r"[0-9a-f]{32}")
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Verdict:
     """That a validator let an archive in (``passed``), or that it did not.
 
-    It speaks of one archive, by its file name and digest, together with one index.json.
+    It speaks of one archive, by its file name and digest, together with one index.json. Where
+    ``md5`` (hex) and ``size`` (in bytes) are said, nothing else may be said of the archive.
     ``verifier`` and ``policy`` are URIs: who judged, and by which rules; ``reason`` is for people.
     """
 
@@ -55,6 +58,8 @@ class Verdict:
     verifier: str
     policy: str
     reason: str = ""
+    md5: str | None = None
+    size: int | None = None
 
     @property
     def name(self) -> str:
@@ -74,10 +79,18 @@ def encode_statement(verdict: Verdict) -> bytes:
     }
     if verdict.reason:
         predicate[REASON] = verdict.reason
+    archive: dict[str, Any] = {
+        "name": verdict.file_name,
+        "digest": {"sha256": verdict.archive.hex},
+    }
+    if verdict.md5 is not None:
+        archive["digest"]["md5"] = verdict.md5
+    if verdict.size is not None:
+        archive["annotations"] = {_SIZE: verdict.size}
     statement = {
         "_type": STATEMENT_TYPE,
         "subject": [
-            {"name": verdict.file_name, "digest": {"sha256": verdict.archive.hex}},
+            archive,
             {"name": INDEX_JSON, "digest": {"sha256": verdict.index_json.hex}},
         ],
         "predicateType": PREDICATE_TYPE,
@@ -97,7 +110,8 @@ def decode_statement(payload: bytes) -> Verdict:
         raise ContentError(f"its statement is not JSON: {error}") from error
     _expect(_field(document, "_type", str), STATEMENT_TYPE, "statement type")
     _expect(_field(document, "predicateType", str), PREDICATE_TYPE, "predicate type")
-    file_name, archive, index_json = _subjects(_field(document, "subject", list))
+    subjects = _subjects(_field(document, "subject", list))
+    file_name, archive, index_json = subjects.file_name, subjects.archive, subjects.index_json
     predicate = _field(document, "predicate", dict)
     result = _field(predicate, "verificationResult", str)
     if result not in {_PASSED, _FAILED}:
@@ -118,6 +132,8 @@ def decode_statement(payload: bytes) -> Verdict:
         verifier=_text(_field(predicate, "verifier", dict), "id"),
         policy=_text(_field(predicate, "policy", dict), "uri"),
         reason=printable(reason, _MAX_TEXT) if isinstance(reason, str) else "",
+        md5=subjects.md5,
+        size=subjects.size,
     )
 
 
@@ -163,18 +179,42 @@ def _parts(file_name: str) -> tuple[str, str, str, str]:
     return parts[0], parts[1], parts[2], _PURL_TYPES[extension]
 
 
-def _subjects(subjects: list[Any]) -> tuple[str, Digest, Digest]:
-    digests = {}
-    for subject in subjects:
-        sha256 = _field(_field(subject, "digest", dict), "sha256", str)
-        if not _HEX.fullmatch(sha256):
-            raise ContentError("a subject's sha256 is none")
-        digests[_text(subject, "name")] = Digest(sha256)
-    index_json = digests.pop(INDEX_JSON, None)
-    if index_json is None or len(digests) != 1 or len(subjects) != 2:
+@dataclass(frozen=True, slots=True)
+class _Subjects:
+    """What a statement is about."""
+
+    file_name: str
+    archive: Digest
+    index_json: Digest
+    md5: str | None
+    size: int | None
+
+
+def _subjects(subjects: list[Any]) -> _Subjects:
+    digests = [_sha256(subject) for subject in subjects]
+    named = {
+        _text(subject, "name"): (subject, digest)
+        for subject, digest in zip(subjects, digests, strict=True)
+    }
+    index_json = named.pop(INDEX_JSON, None)
+    if index_json is None or len(named) != 1 or len(subjects) != 2:
         raise ContentError(f"its subjects aren't one archive and {INDEX_JSON}")
-    ((file_name, archive),) = digests.items()
-    return file_name, archive, index_json
+    ((file_name, (archive, digest)),) = named.items()
+    md5 = _field(archive, "digest", dict).get("md5")
+    if md5 is not None and not (isinstance(md5, str) and _MD5.fullmatch(md5)):
+        raise ContentError("a subject's md5 is none")
+    annotations = archive.get("annotations")
+    size = annotations.get(_SIZE) if isinstance(annotations, dict) else None
+    if size is not None and (type(size) is not int or size < 0):
+        raise ContentError("a subject's size is none")
+    return _Subjects(file_name, digest, index_json[1], md5, size)
+
+
+def _sha256(subject: object) -> Digest:
+    sha256 = _field(_field(subject, "digest", dict), "sha256", str)
+    if not _HEX.fullmatch(sha256):
+        raise ContentError("a subject's sha256 is none")
+    return Digest(sha256)
 
 
 def _time(text: str) -> datetime:

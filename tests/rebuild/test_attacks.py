@@ -428,3 +428,28 @@ def test_titles_of_others_neither_act_nor_fill_the_report(gate: Gate) -> None:
     for note in report.notes:
         assert note.isprintable()
         assert len(note) < 1500
+
+
+@pytest.mark.parametrize(("field", "lie"), [("md5", "0" * 32), ("size", 7)])
+def test_a_lie_about_an_archive_lets_nothing_in(gate: Gate, field: str, lie: object) -> None:
+    """What stands in a record beside index.json comes from the manifest."""
+    gate.push(ALPHA)
+    gate.validate(ALPHA, md5=ALPHA.md5, size=ALPHA.size)
+    gate.rebuild()
+    assert gate.indexed() == {ALPHA.file_name: ALPHA.sha256}
+    image = package_manifest([ALPHA])
+    document = json.loads(image.manifest)
+    archive = document["layers"][0]
+    if field == "md5":
+        archive["annotations"]["org.conda.md5"] = lie
+    else:
+        archive["size"] = lie
+    gate.put(dataclasses.replace(image, manifest=json.dumps(document).encode()), ALPHA)
+    report = gate.rebuild(recheck=1)
+    assert gate.indexed() == {}
+    assert f"with the {field} {getattr(ALPHA, field)}; here it is {lie}" in told(report)
+    del archive["annotations"]["org.conda.md5"]
+    archive["size"] = ALPHA.size
+    gate.put(dataclasses.replace(image, manifest=json.dumps(document).encode()), ALPHA)
+    gate.rebuild()
+    assert gate.rig.records()[ALPHA.file_name]["md5"] is None

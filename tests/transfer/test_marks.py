@@ -14,7 +14,7 @@ from demo.packages import Package, build
 from indexer.channel.artifact import place_of
 from indexer.cli import main
 from indexer.registry.content import Digest
-from indexer.render.history import REJECTIONS
+from indexer.render.history import REJECTIONS, SNAPSHOT
 from indexer.trust.judging import Held
 from indexer.trust.rejections import encode_rejections
 from tests.support import faults
@@ -159,6 +159,7 @@ def test_a_rejection_that_the_site_remembers_is_shown(full: Rig, validator: Vali
     no = verdict_of(ALPHA, passed=False, reason="bad", time=later)
     site = full.root / "old"
     (site / REJECTIONS).parent.mkdir(parents=True)
+    (site / SNAPSHOT).write_bytes(b"{}")
     (site / REJECTIONS).write_bytes(encode_rejections([Held(no, validator.keyring.keys[0].key_id)]))
     words = [TAG, *attestation(validator), "--previous", site]
     found = shown(full, *words)
