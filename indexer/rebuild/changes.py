@@ -16,7 +16,7 @@ LISTED_EVERY = 86_400
 _AT_ONCE = 1000
 
 
-class Verdict(Enum):
+class Freshness(Enum):
     """What a feed's stamp and what is remembered come to."""
 
     CHANGED = auto()
@@ -25,13 +25,13 @@ class Verdict(Enum):
     OVERDUE = auto()
 
 
-def judge(listed: Listed, stamp: Stamp | None, now: int) -> Verdict:
+def judge(listed: Listed, stamp: Stamp | None, now: int) -> Freshness:
     """Whether a repository has changed since it was listed. ``now`` is in seconds since 1970."""
     if stamp is None or stamp.text != listed.updated or listed.at < stamp.seconds + MARGIN:
-        return Verdict.CHANGED
+        return Freshness.CHANGED
     # A time that lies ahead was noted by a clock that was wrong, then or now.
     age = now - listed.at
-    return Verdict.UNCHANGED if 0 <= age < LISTED_EVERY else Verdict.OVERDUE
+    return Freshness.UNCHANGED if 0 <= age < LISTED_EVERY else Freshness.OVERDUE
 
 
 @dataclass(frozen=True, slots=True)
@@ -75,9 +75,9 @@ class Listings:
         self._noted: list[tuple[str, int, str]] = []
         for listed in state.listed(subdir) if stamps else ():
             verdict = judge(listed, stamps.get(listed.repository), now)
-            if verdict is Verdict.UNCHANGED:
+            if verdict is Freshness.UNCHANGED:
                 self._unchanged[listed.repository] = Unchanged(listed.tags, listed.unsettled)
-            elif verdict is Verdict.OVERDUE:
+            elif verdict is Freshness.OVERDUE:
                 self._overdue.add(listed.repository)
 
     def unchanged(self, repository: str) -> Unchanged | None:

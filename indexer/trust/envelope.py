@@ -19,6 +19,7 @@ PAYLOAD_TYPE = "application/vnd.in-toto+json"
 # One of a verdict has less than 2 kB.
 MAX_ENVELOPE = 64 * 1024
 _MAX_SIGNATURES = 8
+_UNNAMED = "somebody unnamed"
 
 
 @dataclass(frozen=True, slots=True)
@@ -79,9 +80,9 @@ def _parse(data: bytes) -> Envelope:
         kind, signatures = document["payloadType"], document["signatures"]
         if len(signatures) > _MAX_SIGNATURES:
             raise ContentError(f"its envelope has more than {_MAX_SIGNATURES} signatures")
-        for signature in signatures:
-            # DSSE lets it out, the library doesn't.
-            signature.setdefault("keyid", "")
+        for number, signature in enumerate(signatures):
+            # DSSE lets it out, the library doesn't, and tells signatures apart by it.
+            signature["keyid"] = signature.get("keyid") or f"{_UNNAMED} {number}"
         envelope = Envelope.from_dict(document)
     except (KeyError, TypeError, ValueError, AttributeError, FormatError) as error:
         raise ContentError("it is no DSSE envelope") from error

@@ -18,7 +18,7 @@ from demo.packages import build
 from indexer.cli.display import Terminal
 from indexer.errors import GuardError, RegistryError
 from indexer.rebuild import naming
-from indexer.rebuild.changes import LISTED_EVERY, MARGIN, Verdict, judge
+from indexer.rebuild.changes import LISTED_EVERY, MARGIN, Freshness, judge
 from indexer.rebuild.state import Listed
 from indexer.registry import github
 from indexer.registry.github import Stamp
@@ -469,20 +469,20 @@ SAME = Stamp("then", NOW - 10 * LISTED_EVERY)
 
 
 @pytest.mark.parametrize(
-    ("at", "verdict"),
+    ("at", "found"),
     [
-        (NOW, Verdict.UNCHANGED),
-        (NOW - LISTED_EVERY + 1, Verdict.UNCHANGED),
-        (NOW - LISTED_EVERY, Verdict.OVERDUE),
-        (NOW + 1, Verdict.OVERDUE),
-        (SAME.seconds + MARGIN, Verdict.OVERDUE),
-        (SAME.seconds + MARGIN - 1, Verdict.CHANGED),
+        (NOW, Freshness.UNCHANGED),
+        (NOW - LISTED_EVERY + 1, Freshness.UNCHANGED),
+        (NOW - LISTED_EVERY, Freshness.OVERDUE),
+        (NOW + 1, Freshness.OVERDUE),
+        (SAME.seconds + MARGIN, Freshness.OVERDUE),
+        (SAME.seconds + MARGIN - 1, Freshness.CHANGED),
     ],
 )
-def test_when_it_was_listed_decides_on_a_stamp_that_is_the_same(at: int, verdict: Verdict) -> None:
-    assert judge(Listed("a", at, "then", 1, unsettled=False), SAME, NOW) is verdict
+def test_when_it_was_listed_decides_on_a_stamp_that_is_the_same(at: int, found: Freshness) -> None:
+    assert judge(Listed("a", at, "then", 1, unsettled=False), SAME, NOW) is found
 
 
 @pytest.mark.parametrize("stamp", [None, Stamp("Then", SAME.seconds), Stamp("", SAME.seconds)])
 def test_another_stamp_is_a_change_whenever_it_was_listed(stamp: Stamp | None) -> None:
-    assert judge(Listed("a", NOW, "then", 1, unsettled=False), stamp, NOW) is Verdict.CHANGED
+    assert judge(Listed("a", NOW, "then", 1, unsettled=False), stamp, NOW) is Freshness.CHANGED

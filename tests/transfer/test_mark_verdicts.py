@@ -42,6 +42,7 @@ def test_a_verdict_lets_an_archive_in_and_leaves_tag_and_manifest_alone(stocked:
             RULES,
             "all well",
         )
+        assert (verdict.md5, verdict.size) == (package.md5, package.size)
         (item,) = (i for i in outcome.moved.first if i.file_name == package.file_name)
         assert item.detail == f"manifest {before}, verdict {held.tag}"
 

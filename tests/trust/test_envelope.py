@@ -108,6 +108,15 @@ def test_a_key_id_may_be_left_out(validator: Validator) -> None:
     assert open_envelope(envelope, validator.keyring).verdict == VERDICT
 
 
+def test_several_key_ids_may_be_left_out(validator: Validator, stranger: Validator) -> None:
+    def forget(found: Any) -> None:
+        for signature in found["signatures"]:
+            del signature["keyid"]
+
+    envelope = altered(signed(statement(), stranger, validator), forget)
+    assert open_envelope(envelope, validator.keyring).verdict == VERDICT
+
+
 def test_one_of_several_signatures_is_enough(validator: Validator, stranger: Validator) -> None:
     envelope = signed(statement(), stranger, validator)
     assert open_envelope(envelope, validator.keyring) == Signed(VERDICT, id_of(validator))
