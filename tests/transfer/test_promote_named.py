@@ -168,6 +168,15 @@ def test_the_command_takes_a_queue_and_exits_5_for_what_could_not_be_done(ways: 
     assert ways.held() == exactly(ALPHA)
 
 
+def test_a_line_that_is_no_reference_costs_itself_alone(one: Ways) -> None:
+    one.put(ALPHA)
+    done = run(one, "-", queue=f"nonsense\n{REF}\n")
+    assert done.exit_code == 5
+    assert "Failed: nonsense: 'nonsense' names no build" in done.stdout
+    assert one.held() == exactly(ALPHA)
+    assert run(one, "-", queue="nonsense").exit_code == 5
+
+
 @pytest.mark.parametrize("queue", ["", "\n# nothing today\n"])
 def test_an_empty_queue_is_not_everything(one: Ways, queue: str) -> None:
     one.put(ALPHA)
