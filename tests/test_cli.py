@@ -242,6 +242,31 @@ def test_names_may_come_from_stdin(rig: Rig) -> None:
     assert list(records_in(rig.site, "noarch")) == ["alpha-1.0-0.conda"]
 
 
+@pytest.mark.parametrize(
+    "words",
+    [
+        ["mark", "-", "--as", "validated", "--registry", "ocidir://x"],
+        ["marks", "-", "--registry", "ocidir://x"],
+        ["promote", "-", "--from", "ocidir://x", "--to", "ocidir://y"],
+        ["prune", "--restore", "-", "--registry", "ocidir://x"],
+    ],
+    ids=lambda words: words[0],
+)
+def test_a_stdin_that_is_closed_is_named(words: list[str], tmp_path: Path) -> None:
+    command = [sys.executable, "-m", "indexer", *words, "--channel", "forge"]
+    done = subprocess.run(
+        ["/bin/sh", "-c", 'exec "$@" <&-', "sh", *command],
+        capture_output=True,
+        text=True,
+        check=False,
+        cwd=tmp_path,
+    )
+    assert (done.returncode, done.stderr) == (
+        2,
+        "Error: - stands for the lines of stdin, and stdin is closed.\n",
+    )
+
+
 @pytest.mark.parametrize("command", [[], ["rebuild"], ["check"]])
 def test_help_stands_alone(command: list[str]) -> None:
     done = run(*command, "--help")

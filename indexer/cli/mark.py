@@ -88,7 +88,7 @@ def mark(
     A REF is SUBDIR/NAME:TAG (TAG as in the registry, or VERSION-BUILD) or a file name, with or
     without SUBDIR/ before it. @sha256:... behind it is the digest of the manifest that was looked
     at: where the tag leads elsewhere by now, it is refused. - reads a list of them from stdin,
-    one a line.
+    one a line; a line that is no REF costs itself alone.
 
     Without --key, the manifest is written again with an annotation (org.conda-forge.status unless
     configured otherwise): its tag then leads to another digest, and whoever may push could have
@@ -127,11 +127,12 @@ def mark(
         signatory=_signatory(key, verifier, policy_uri) if key is not None else None,
         again=again,
     )
-    wanted = list(read_references(references, options.stdin_lines()))
+    wanted, unread = read_references(references, options.stdin_lines())
     audit = None if config.dry_run else options.open_audit(config)
     with options.session(config, writing=True) as session:
         job = Mark(session.job(config), saying, audit)
         with options.shown(job.outcome, session, f"marked as {said}", show=show_marked):
+            job.outcome.did((), unread)
             job.run(wanted)
 
 

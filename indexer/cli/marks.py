@@ -56,7 +56,7 @@ def marks(
     waits, is rejected, or is unsound, and why. Without --trust all verdicts are listed, but none
     is checked.
 
-    Exits 5 when some of them aren't there.
+    Exits 5 when some of them aren't there, or a line of stdin is no REF.
 
     \b
     Example:
@@ -64,13 +64,14 @@ def marks(
         --policy attestation --trust validator.pub
     """
     config = options.read_config(flags, config_file)
-    wanted = list(dict.fromkeys(read_references(references, options.stdin_lines())))
+    wanted, unread = read_references(references, options.stdin_lines())
     outcome = Outcome()
+    outcome.did((), unread)
     with options.session(config, writing=False) as session:
         inspector = options.inspector(config, session, session.registry)
         crew = Crew(outcome, config.jobs, session.transport.close)
         for _, found in crew.each(
-            wanted,
+            dict.fromkeys(wanted),
             lambda item: marks_of(inspector, item, config.subdirs),
             lambda item: [str(item)],
         ):

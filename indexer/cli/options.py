@@ -115,9 +115,18 @@ def read_config(flags: Mapping[str, Any], file: Path | None) -> ChannelConfig:
 
 
 def stdin_lines() -> Iterator[str]:
-    """The lines of stdin, read when they are asked for; what isn't UTF-8 gets marks for it."""
-    for line in sys.stdin.buffer:
-        yield line.decode(errors="replace")
+    """The lines of stdin, read when they are asked for; what isn't UTF-8 gets marks for it.
+
+    Raises ConfigError where it can't be read.
+    """
+    # Whoever starts a program with its stdin closed leaves it without one.
+    if sys.stdin is None:
+        raise ConfigError("- stands for the lines of stdin, and stdin is closed.")
+    try:
+        for line in sys.stdin.buffer:
+            yield line.decode(errors="replace")
+    except OSError as error:
+        raise ConfigError(f"stdin can't be read: {error.strerror}.") from error
 
 
 @dataclass(frozen=True, slots=True)

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import os
-import sys
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
@@ -65,8 +64,9 @@ def promote(
     """Copy what is validated in a staging namespace to the production one.
 
     A REF is SUBDIR/NAME:TAG or [SUBDIR/]FILE, with @sha256:... of the manifest behind it where that
-    is known; "-" reads such REFs from stdin, one a line, # comments. A REF that isn't validated, or
-    whose tag leads to another digest by now, is a failure. Without REFs, everything goes that is
+    is known; "-" reads such REFs from stdin, one a line, # comments; a line that is none is a
+    failure of its own. So is a REF that isn't validated, or whose tag leads to another digest by
+    now. Without REFs, everything goes that is
     validated; what isn't is only counted.
 
     The policy says what is validated: the manifest's annotation (annotation), a signed verdict of a
@@ -76,8 +76,11 @@ def promote(
     Blobs are mounted where both namespaces are of one registry, else they go through this machine,
     checked. A tag is written last, after all that it leads to was found there. What production has
     under a tag is never overwritten by other content: that is a failure which names both digests.
-    Nothing is taken out of production. Where what was promoted is rejected in staging later, that
-    verdict goes along, too; a rejection by annotation has to be marked in production as well.
+    Nothing is taken out of production. Where what production has is rejected in staging later, that
+    verdict goes there, too, whatever staging's tag leads to by then; a rejection by annotation has
+    to be marked in production as well.
+
+    Every tag is told to the audit log before it is written.
 
     Run it again after an interruption: it finishes. Several may run at once. Exits 5 when some
     builds couldn't be promoted, each named with its reason.
@@ -94,8 +97,7 @@ def promote(
     config, staging = _read(flags | {"registry": target}, config_file, source)
     if references and config.packages:
         raise ConfigError("--package goes without REFs: a REF names a build already.")
-    lines = (line.decode(errors="replace") for line in sys.stdin.buffer)
-    named = list(read_references(references, lines))
+    named, unread = read_references(references, options.stdin_lines())
     with (
         options.session(staging, writing=False) as reading,
         options.session(config, writing=True) as writing,
@@ -109,6 +111,7 @@ def promote(
         audit = None if config.dry_run else options.open_audit(config)
         job = Promote(replace(writing.job(config), abort=abort), inspector, audit)
         with options.shown(job.outcome, writing, "promoted"):
+            job.outcome.did((), unread)
             try:
                 if references:
                     job.named(named)

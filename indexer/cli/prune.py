@@ -183,7 +183,8 @@ def _prune(config: ChannelConfig, limits: Limits, max_prune: float, *, yes: bool
 
 
 def _restore(config: ChannelConfig, refs: tuple[str, ...], *, yes: bool) -> None:
-    references = [parse_manifest_reference(text) for text in read_lines(refs, sys.stdin)]
+    lines = read_lines(refs, options.stdin_lines())
+    references = [parse_manifest_reference(text) for text in lines]
     log = options.open_audit(config) if yes else None
     with options.session(config, writing=False) as session:
         remover = open_remover(session.registry, session.transport, os.environ)

@@ -221,6 +221,9 @@ class RemoteRegistry:
             # Another server of the same registry, which doesn't know of the POST; or one that
             # kept a part of an upload that broke off.
             raise PassingError(f"answered {answer.status} to an upload")
+        if answer.status == 400 and self.has_blob(repository, content.digest):
+            # docker-registry says DIGEST_INVALID to one of two who bring a blob at once.
+            return "there"
         if answer.status not in {200, 201, 204}:
             self._refuse(answer)
         return "sent"

@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 import itertools
+import tempfile
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
 from typing import BinaryIO
 
-from indexer.errors import ContentError
+from indexer.errors import ContentError, NotFoundError
 from indexer.progress import Progress
 from indexer.registry import Registry, RegistryAddress
 from indexer.registry.base import How
@@ -69,9 +70,28 @@ class Copier:
         return how
 
     def check(self, blob: Descriptor, repository: str) -> None:
-        """Raise ContentError where the target doesn't have a blob that was put there."""
-        if not self._target.has_blob(repository, blob.digest):
-            raise ContentError(f"{self._target.address} lost the blob {blob.digest}; run it again")
+        """Raise ContentError where the target doesn't have a blob that was put there.
+
+        In a folder its bytes are read once more: a file of its size was taken for it. A registry
+        takes in nothing that has another digest, so it is only asked whether it has it.
+        """
+        address = self._target.address
+        try:
+            if address.folder is None:
+                is_there = self._target.has_blob(repository, blob.digest)
+            else:
+                with tempfile.TemporaryFile(dir=self._scratch) as file:
+                    self._target.download(repository, blob, file)
+                is_there = True
+        except NotFoundError:
+            is_there = False
+        except ContentError as error:
+            raise ContentError(
+                f"{address} has broken bytes in {repository}: {error}; take them out, and run it "
+                "again"
+            ) from error
+        if not is_there:
+            raise ContentError(f"{address} lost the blob {blob.digest}; run it again")
 
     @contextmanager
     def _content(

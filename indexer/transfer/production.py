@@ -14,7 +14,7 @@ from indexer.channel.policy import Policy
 from indexer.errors import ContentError, printable
 from indexer.registry.content import Digest, ImageManifest, RawManifest, parse_manifest
 
-State = Literal["lacking", "there"]
+Presence = Literal["lacking", "there"]
 
 
 @dataclass(frozen=True, slots=True)
@@ -41,7 +41,7 @@ class _Held:
     index_json: Digest | None
 
 
-def compare(offer: Offer, theirs: RawManifest | None, policy: Policy) -> State:
+def compare(offer: Offer, theirs: RawManifest | None, policy: Policy) -> Presence:
     """Whether production lacks what is offered, its annotation included where that is asked for.
 
     Raises ContentError where production has something else there, or says no to it: then nothing

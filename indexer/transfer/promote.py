@@ -6,33 +6,30 @@ import tempfile
 from collections import Counter
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import suppress
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from pathlib import Path
 
 from indexer.channel import codec, manifest
-from indexer.channel.artifact import Fault, Place, Status
+from indexer.channel.artifact import Place, Status
 from indexer.channel.selection import KNOWN_SUBDIRS, unmatched, wanted
 from indexer.errors import ContentError, DeniedError, LoginError, NotFoundError
 from indexer.fetching import Outcome as Looked
-from indexer.registry.content import Digest, RawManifest
+from indexer.registry.content import Digest
 from indexer.transfer.audit import AuditLog
 from indexer.transfer.copying import Copier
 from indexer.transfer.job import Job
 from indexer.transfer.outcome import Crew, Failure, Outcome
-from indexer.transfer.production import State
+from indexer.transfer.production import Presence
 from indexer.transfer.promoting import Build, LetIn, Promoted, Promoter
 from indexer.transfer.references import Reference
+from indexer.transfer.refusing import refusal
+from indexer.transfer.rejecting import Rejected, pass_on, rejected_of, without
 from indexer.transfer.standing import Inspector, Shelf
-from indexer.trust.judging import Claim, Verdicts
-from indexer.trust.storage import VerdictTag
+from indexer.trust.judging import Claim, Held, Verdicts
+from indexer.trust.storage import VerdictTag, parse_tag
 
 # Without keys anybody's verdicts go along, of one build at most so many.
 _MAX_VERDICTS = 64
-_WHY: Mapping[Status, str] = {
-    "waiting": "it is not validated",
-    "rejected": "it is rejected",
-    "unsound": "it can't be indexed",
-}
 _COUNTED: Mapping[Status, str] = {
     "waiting": "wait for validation",
     "rejected": "are rejected",
@@ -44,13 +41,15 @@ _COUNTED: Mapping[Status, str] = {
 class _Wanted:
     """A tag of a repository that may be promoted; ``named`` by whom, none where it was listed.
 
-    ``there`` are production's tags, where verdicts are to be compared with them.
+    ``there`` are production's tags, where verdicts are to be compared with them; ``lacking`` the
+    verdicts in staging that count, and aren't among them.
     """
 
     shelf: Shelf
     tag: str
     named: tuple[Reference, ...]
     there: frozenset[str]
+    lacking: tuple[Held, ...]
 
     @property
     def place(self) -> Place:
@@ -82,11 +81,20 @@ class _Part:
 
 
 @dataclass(frozen=True, slots=True)
+class _Found:
+    """What is in a part: tags that are meant, and archives that were rejected."""
+
+    items: tuple[_Wanted, ...]
+    rejected: tuple[Rejected, ...]
+    failures: tuple[Failure, ...]
+
+
+@dataclass(frozen=True, slots=True)
 class _Todo:
     """A build that production lacks, or (``there``) only verdicts on it; and what it is called."""
 
     build: Build
-    state: State
+    state: Presence
     names: tuple[str, ...]
 
 
@@ -160,20 +168,22 @@ class Promote:
                 self._audit,
             )
             crew = Crew(self.outcome, job.jobs, job.abort)
-            todo = self._look(parts, promoter, crew)
+            rejected: list[Rejected] = []
+            todo = self._look(self._wanted(parts, promoter, crew, rejected), promoter, crew)
+            builds = [item.build for item in todo]
+            pass_on(without(rejected, builds), promoter, crew, job.progress)
             if self.outcome.dry_run:
                 self._foresee(todo, promoter, crew)
             else:
                 self._promote(todo, promoter, crew)
         return self.outcome
 
-    def _look(self, parts: Sequence[_Part], promoter: Promoter, crew: Crew) -> list[_Todo]:
+    def _look(self, items: Iterator[_Wanted], promoter: Promoter, crew: Crew) -> list[_Todo]:
         """What there is to do."""
-        self._job.progress.begin("Reading staging", len(parts))
         todo, beside = [], 0
         others: Counter[Status] = Counter()
         for _, seen in crew.each(
-            self._wanted(parts, promoter, crew),
+            items,
             lambda item: self._see(item, promoter),
             lambda item: item.names,
         ):
@@ -200,17 +210,29 @@ class Promote:
         for note in notes:
             self.outcome.note(note)
 
-    def _wanted(self, parts: Sequence[_Part], promoter: Promoter, crew: Crew) -> Iterator[_Wanted]:
-        found = crew.each(parts, lambda part: self._find(part, promoter), lambda part: part.names)
-        for _, (items, failures) in found:
+    def _wanted(
+        self,
+        parts: Sequence[_Part],
+        promoter: Promoter,
+        crew: Crew,
+        rejected: list[Rejected],
+    ) -> Iterator[_Wanted]:
+        """The tags that are meant; what production has and was ``rejected`` is added to these."""
+        self._job.progress.begin("Reading staging", len(parts))
+        for _, found in crew.each(
+            parts, lambda part: self._find(part, promoter), lambda part: part.names
+        ):
             self._job.progress.step()
-            self._take(failures, ())
-            yield from items
+            self._take(found.failures, ())
+            rejected += found.rejected
+            yield from found.items
 
-    def _find(self, part: _Part, promoter: Promoter) -> tuple[list[_Wanted], list[Failure]]:
-        """The tags that are meant, and what can't be found."""
+    def _find(self, part: _Part, promoter: Promoter) -> _Found:
+        """What is in staging of a part, and what can't be found."""
         subdirs = (part.subdir,) if part.subdir else self._job.subdirs or KNOWN_SUBDIRS
-        shelves = {subdir: shelf for subdir in subdirs if (shelf := self._shelf(subdir, part))}
+        shelves = {
+            subdir: shelf for subdir in subdirs if (shelf := self._shelf(subdir, part, promoter))
+        }
         meant: dict[tuple[str, str], list[Reference]] = {}
         failures = []
         for reference in part.named:
@@ -226,16 +248,33 @@ class Promote:
                 failures.append(Failure(str(reference), reason))
         if not part.named:
             meant = {(subdir, tag): [] for subdir, shelf in shelves.items() for tag in shelf.tags}
-        there = {subdir: self._there(shelves[subdir], promoter) for subdir, _ in meant}
+        there = {subdir: self._there(shelf, promoter) for subdir, shelf in shelves.items()}
+        lacking = {
+            subdir: tuple(shelf.lacking(there[subdir], self._source.now))
+            for subdir, shelf in shelves.items()
+        }
+        rejected = [
+            item
+            for subdir in shelves
+            for item in rejected_of(lacking[subdir], there[subdir])
+            if self._is_meant(part, item)
+        ]
         items = [
-            _Wanted(shelves[subdir], tag, tuple(named), there[subdir])
+            _Wanted(shelves[subdir], tag, tuple(named), there[subdir], lacking[subdir])
             for (subdir, tag), named in meant.items()
         ]
-        return items, failures
+        return _Found(tuple(items), tuple(rejected), tuple(failures))
 
-    def _shelf(self, subdir: str, part: _Part) -> Shelf | None:
+    def _is_meant(self, part: _Part, item: Rejected) -> bool:
+        if not part.named:
+            return wanted(item.name, self._job.globs)
+        names = {one.file_name for one in part.named if one.tag == item.place.tag}
+        return not names.isdisjoint({"", item.file_name})
+
+    def _shelf(self, subdir: str, part: _Part, promoter: Promoter) -> Shelf | None:
         try:
-            return self._source.shelf(subdir, part.repository, self._archives(subdir, part))
+            archives = self._archives(subdir, part, promoter)
+            return self._source.shelf(subdir, part.repository, archives)
         except LoginError:
             raise
         except NotFoundError:
@@ -246,8 +285,12 @@ class Promote:
                 raise
             return None
 
-    def _archives(self, subdir: str, part: _Part) -> set[Digest] | None:
-        """Those that are named: a repository may have thousands of verdicts on others."""
+    def _archives(self, subdir: str, part: _Part, promoter: Promoter) -> set[Digest] | None:
+        """Those that are named: a repository may have thousands of verdicts on others.
+
+        They are those of either namespace: what production has may be rejected, while staging's
+        tag leads elsewhere.
+        """
         if not part.named:
             return None
         registry = self._source.registry
@@ -258,6 +301,8 @@ class Promote:
             with suppress(NotFoundError, ContentError):
                 layers = manifest.archives(registry.manifest(full_name, tag))
                 found.update(layer.digest for layer in layers)
+            if self._is_proof:
+                found |= promoter.archives(Place(subdir, part.repository, tag))
         return found
 
     def _there(self, shelf: Shelf, promoter: Promoter) -> frozenset[str]:
@@ -268,12 +313,9 @@ class Promote:
     def _see(self, item: _Wanted, promoter: Promoter) -> _Seen:
         """What is to be done about a tag. Raises ContentError where it can't be promoted."""
         looked = self._source.look(item.shelf, item.tag)
-        refused = [(name, self._refusal(name, looked)) for name in item.named]
+        refused = [(name, refusal(name, looked)) for name in item.named]
         failures = tuple(Failure(str(name), reason) for name, reason in refused if reason)
         is_named = not item.named or len(failures) < len(item.named)
-        if looked.status == "rejected" and looked.raw is not None:
-            todo = self._rejected(item, looked.raw, promoter)
-            return _Seen("rejected", todo, failures)
         if looked.status != "indexed" or looked.raw is None or not is_named:
             return _Seen(looked.status, failures=failures)
         records = looked.reading.records
@@ -290,36 +332,6 @@ class Promote:
         todo = _Todo(build, state, tuple(item.names))
         return _Seen("indexed", todo, failures, notes, beside=beside)
 
-    def _rejected(self, item: _Wanted, raw: RawManifest, promoter: Promoter) -> _Todo | None:
-        """The verdicts on what production has, and which was rejected since."""
-        try:
-            layers = manifest.archives(raw)
-            tags = item.shelf.verdict_tags(layer.digest for layer in layers)
-            verdicts = tuple(tag for tag in tags if str(tag) not in item.there)
-            if not verdicts or item.tag not in item.there:
-                return None
-            files = tuple(LetIn(x.title or "", x.digest.hex, x.size) for x in layers)
-            build = Build(item.place, raw.digest, files, verdicts=verdicts, is_proof=True)
-            build, state = promoter.look(replace(build, is_rejected=True), raw)
-        except ContentError:
-            # Production has something else there, of which nobody has said anything.
-            return None
-        return _Todo(build, "there", tuple(item.names)) if state == "there" else None
-
-    def _refusal(self, reference: Reference, looked: Looked) -> str:
-        """Why what was named is not to be promoted; empty where it is."""
-        if reference.digest is not None and looked.digest not in {None, reference.digest}:
-            return f"its tag leads to {looked.digest}, not to {reference.digest}"
-        reading = looked.reading
-        if looked.status != "indexed":
-            return ": ".join([_WHY[looked.status], *_reasons(reading.faults)])
-        if reference.file_name in {"", *(record.file_name for record in reading.records)}:
-            return ""
-        told = [fault for fault in reading.faults if fault.file_name == reference.file_name]
-        start = f"{reference.file_name}: "
-        noted = [note.removeprefix(start) for note in reading.notes if note.startswith(start)]
-        return ": ".join(["it is not let in, though its build is", *_reasons(told), *noted[:1]])
-
     def _let_in(self, shelf: Shelf, looked: Looked) -> Iterator[LetIn]:
         verdicts = Verdicts(shelf.held, self._source.now)
         for record in looked.reading.records:
@@ -335,7 +347,8 @@ class Promote:
         archives = {Digest(record.sha256) for record in looked.reading.records}
         notes: tuple[str, ...] = ()
         if self._is_proof:
-            found = item.shelf.verdict_tags(archives)
+            tags = (parse_tag(held.tag) for held in item.lacking)
+            found = [tag for tag in tags if tag is not None and tag.archive in archives]
         else:
             found = [tag for tag in item.shelf.unread if tag.archive in archives]
             if len(found) > _MAX_VERDICTS:
@@ -352,7 +365,7 @@ class Promote:
             self.outcome.present += len(item.build.files) - len(found)
         for item in todo:
             if item.state == "there":
-                self.outcome.present += 0 if item.build.is_rejected else len(item.build.files)
+                self.outcome.present += len(item.build.files)
                 self.outcome.note(_added(item, "would be"))
 
     def _promote(self, todo: Sequence[_Todo], promoter: Promoter, crew: Crew) -> None:
@@ -375,11 +388,4 @@ class Promote:
 
 
 def _added(item: _Todo, would: str) -> str:
-    what = "rejected by now" if item.build.is_rejected else "there already"
-    return f"{item.names[0]} is {what}; {len(item.build.verdicts)} verdicts {would} added"
-
-
-def _reasons(faults: Iterable[Fault]) -> list[str]:
-    """The first few of them, in one text."""
-    found = list(dict.fromkeys(fault.reason for fault in faults))
-    return ["; ".join(found[:3])] if found else []
+    return f"{item.names[0]} is there already; {len(item.build.verdicts)} verdicts {would} added"

@@ -17,7 +17,7 @@ from indexer.registry.content import OCI_MANIFEST, Descriptor, Digest, RawManife
 from indexer.transfer.audit import AuditLog
 from indexer.transfer.copying import Copier
 from indexer.transfer.outcome import Item
-from indexer.transfer.production import Offer, State, compare, names_in
+from indexer.transfer.production import Offer, Presence, compare, names_in
 from indexer.trust.storage import VerdictTag, fetch_envelope, put_verdict
 
 # Whoever writes the same tag all the time is given so many turns.
@@ -38,8 +38,7 @@ class LetIn:
 class Build:
     """What is to be promoted under one tag; ``digest`` is that of its manifest in staging.
 
-    With ``is_rejected`` its verdicts alone go along, should production have it. ``size`` is in
-    bytes, that of all its blobs. ``verdicts`` are those that production lacks;
+    ``size`` is in bytes, that of all its blobs. ``verdicts`` are those that production lacks;
     ``is_proof`` says that they were read, and count. ``known`` are the files that production has
     there already, besides which the others join.
     """
@@ -51,7 +50,6 @@ class Build:
     verdicts: tuple[VerdictTag, ...] = ()
     is_proof: bool = False
     known: frozenset[str] = frozenset()
-    is_rejected: bool = False
 
     @property
     def names(self) -> frozenset[tuple[str, str]]:
@@ -77,17 +75,16 @@ class Promoted:
 
 @dataclass(slots=True)
 class _Work:
-    """How far one build is."""
+    """How far one build is; its ``build`` has the verdicts that are still to be put."""
 
     build: Build
     offer: Offer
     hows: dict[Digest, How] = field(default_factory=dict)
-    are_verdicts_put: bool = False
     notes: list[str] = field(default_factory=list)
 
 
 class Promoter:
-    """Promotes builds of a channel, from any thread. ``audit`` is told of every tag."""
+    """Promotes builds of a channel, from any thread. ``audit`` is told before anything is done."""
 
     def __init__(
         self,
@@ -117,14 +114,25 @@ class Promoter:
             # What isn't there is refused by some.
             return frozenset()
 
-    def look(self, build: Build, raw: RawManifest) -> tuple[Build, State]:
+    def archives(self, place: Place) -> set[Digest]:
+        """Those that production has under a tag, none where it isn't there or can't be read."""
+        try:
+            raw = self.manifest(place)
+            return {layer.digest for layer in manifest.archives(raw)} if raw is not None else set()
+        except LoginError:
+            raise
+        except (ContentError, DeniedError):
+            # What can't be read is told of by whoever writes there.
+            return set()
+
+    def look(self, build: Build, raw: RawManifest) -> tuple[Build, Presence]:
         """Whether production lacks a build, whose manifest this is.
 
         Raises ContentError where it may not be promoted, RegistryError where production doesn't
         answer.
         """
         offer = build.offer(raw)
-        theirs = self._find(build.place)
+        theirs = self.manifest(build.place)
         state = compare(offer, theirs, self._policy)
         known = build.names & names_in(theirs) if theirs is not None else frozenset()
         if known != build.names:
@@ -160,17 +168,13 @@ class Promoter:
         work = _Work(build, build.offer(raw))
         is_written = False
         for _ in range(_TURNS):
-            theirs = self._find(build.place)
+            theirs = self.manifest(build.place)
             if self._compare(work, theirs, is_written=is_written) == "there":
-                if theirs is not None:
-                    self._add_verdicts(work, theirs)
+                if theirs is not None and work.build.verdicts:
+                    work.notes += self.add_verdicts(work.build, theirs)
                 return self._told(work, is_written=is_written)
-            if build.is_rejected:
-                return Promoted()
-            self._copy(work)
-            self._put_verdicts(work, work.offer.raw)
             with suppress(ConflictError):
-                self._write_tag(work, theirs)
+                self._write(work, theirs)
                 is_written = True
                 if self._target.address.scheme == "ocidir":
                     # Nobody can have written between looking and writing.
@@ -179,7 +183,7 @@ class Promoter:
             f"somebody else writes {self._reference(build.place)} all the time; run it again"
         )
 
-    def _compare(self, work: _Work, theirs: RawManifest | None, *, is_written: bool) -> State:
+    def _compare(self, work: _Work, theirs: RawManifest | None, *, is_written: bool) -> Presence:
         try:
             return compare(work.offer, theirs, self._policy)
         except ContentError as error:
@@ -188,7 +192,11 @@ class Promoter:
                 raise ContentError(f"somebody else has written it meanwhile: {error}") from error
             raise
 
-    def _find(self, place: Place) -> RawManifest | None:
+    def manifest(self, place: Place) -> RawManifest | None:
+        """What production's tag leads to; None where it has no such tag.
+
+        Raises ContentError where it can't be read, RegistryError where nobody answers.
+        """
         try:
             return self._target.manifest(self._full(place), place.tag)
         except NotFoundError:
@@ -230,35 +238,37 @@ class Promoter:
         with self._lock:
             return self._configs.setdefault((repository, blob.digest), threading.Lock())
 
-    def _add_verdicts(self, work: _Work, subject: RawManifest) -> None:
-        """Verdicts alone, on what is there already; they change what is let in."""
-        if work.are_verdicts_put or not work.build.verdicts:
-            return
-        names = " ".join(map(str, work.build.verdicts))
-        with self._telling(work.build, subject.digest, verdicts=names):
-            self._put_verdicts(work, subject)
+    def add_verdicts(self, build: Build, subject: RawManifest) -> list[str]:
+        """Its verdicts alone, on what production has there already: the manifest ``subject``.
 
-    def _put_verdicts(self, work: _Work, subject: RawManifest) -> None:
-        """Before the package's tag: one without its package is harmless, and not vice versa."""
-        if work.are_verdicts_put:
-            return
-        place = work.build.place
-        for tag in work.build.verdicts:
+        Gives what is to be noted. Raises ContentError where one that counts is gone, RegistryError
+        where a registry doesn't answer.
+        """
+        with self._telling(build, subject.digest):
+            return self._put_verdicts(build, subject)
+
+    def _put_verdicts(self, build: Build, subject: RawManifest) -> list[str]:
+        place, notes = build.place, []
+        for tag in build.verdicts:
             try:
                 envelope = fetch_envelope(self._source, self._origin(place), tag)
             except (ContentError, NotFoundError) as error:
-                if work.build.is_proof:
+                if build.is_proof:
                     raise
                 what = f"{place.subdir}/{place.repository}:{tag}"
-                work.notes.append(f"{what} is no verdict, and stays in staging: {error}")
+                notes.append(f"{what} is no verdict, and stays in staging: {error}")
             else:
                 put_verdict(self._target, self._full(place), tag, envelope, subject)
-        work.are_verdicts_put = True
+        return notes
 
-    def _write_tag(self, work: _Work, theirs: RawManifest | None) -> None:
-        """Raises ConflictError where it leads elsewhere than to ``theirs`` by now."""
+    def _write(self, work: _Work, theirs: RawManifest | None) -> None:
+        """All of it. Raises ConflictError where its tag leads elsewhere than to ``theirs``."""
         raw = work.offer.raw
         with self._telling(work.build, raw.digest):
+            self._copy(work)
+            # A verdict without its package is harmless, and not vice versa.
+            work.notes += self._put_verdicts(work.build, raw)
+            work.build = replace(work.build, verdicts=())
             self._target.put_manifest(
                 self._full(work.build.place),
                 work.build.place.tag,
@@ -268,8 +278,8 @@ class Promoter:
             )
 
     @contextmanager
-    def _telling(self, build: Build, digest: Digest, **more: str) -> Iterator[None]:
-        """Tell the audit log of each archive, before something is done to it."""
+    def _telling(self, build: Build, digest: Digest) -> Iterator[None]:
+        """Tell the audit log of each archive and its verdicts, before anything is written."""
         place = build.place
         details = {
             "from": str(self._source.address),
@@ -279,11 +289,16 @@ class Promoter:
             "repository": place.repository,
             "tag": place.tag,
             "digest": str(digest),
-            **more,
         }
         with ExitStack() as stack:
             for file in build.files:
-                archive = {"file_name": file.file_name, "sha256": file.sha256, "key": file.key}
+                verdicts = [str(tag) for tag in build.verdicts if tag.archive.hex == file.sha256]
+                archive = {
+                    "file_name": file.file_name,
+                    "sha256": file.sha256,
+                    "key": file.key,
+                    "verdicts": " ".join(verdicts),
+                }
                 if self._audit is not None:
                     stack.enter_context(self._audit.doing("promoted", **details, **archive))
             yield
@@ -291,7 +306,7 @@ class Promoter:
     def _told(self, work: _Work, *, is_written: bool) -> Promoted:
         build, notes = work.build, tuple(work.notes)
         if not is_written:
-            return Promoted((), 0 if build.is_rejected else len(build.files), notes)
+            return Promoted((), len(build.files), notes)
         items = self._items(build, work.hows, str(work.offer.raw.digest))
         return Promoted(items, len(build.files) - len(items), notes)
 

@@ -12,6 +12,7 @@ from indexer.channel.record import EXTENSIONS
 from indexer.errors import ConfigError, printable
 from indexer.registry.address import is_repository, is_tag
 from indexer.registry.content import Digest, is_digest
+from indexer.transfer.outcome import Failure
 
 _FORMS = "write subdir/name:tag or [subdir/]file name, and @sha256:... behind it where it is known"
 
@@ -96,9 +97,22 @@ def read_lines(texts: Iterable[str], lines: Iterable[str]) -> Iterator[str]:
                 yield said
 
 
-def read_references(texts: Iterable[str], lines: Iterable[str]) -> Iterator[Reference]:
-    """The references among arguments; ``-`` stands for all of these lines, of which ``#`` ends one.
+def read_references(
+    texts: Iterable[str], lines: Iterable[str]
+) -> tuple[list[Reference], list[Failure]]:
+    """The references among arguments, as ``read_lines`` has them, and the lines that are none.
 
-    Raises ConfigError at the first that isn't one.
+    Raises ConfigError for an argument that isn't one: a mistyped command does nothing. A line
+    costs itself alone: the rest of a queue is not to wait until somebody takes it out.
     """
-    return map(parse_reference, read_lines(texts, lines))
+    references: list[Reference] = []
+    failures: list[Failure] = []
+    for text in texts:
+        for said in read_lines([text], lines):
+            try:
+                references.append(parse_reference(said))
+            except ConfigError as error:
+                if text != "-":
+                    raise
+                failures.append(Failure(said, str(error)))
+    return references, failures

@@ -5,7 +5,7 @@ The same reading as the main job's, without its state: for commands that look at
 
 from __future__ import annotations
 
-from collections.abc import Collection, Iterable, Sequence
+from collections.abc import Collection, Sequence
 from dataclasses import dataclass
 from datetime import datetime
 
@@ -17,7 +17,7 @@ from indexer.fetching import Fetcher, Outcome
 from indexer.registry import Registry
 from indexer.registry.address import is_tag
 from indexer.registry.content import Digest
-from indexer.trust.judging import Held, Verdicts
+from indexer.trust.judging import Held, Verdicts, deciding
 from indexer.trust.keys import Keyring
 from indexer.trust.reading import LostVerdictError, read_verdict
 from indexer.trust.storage import VerdictTag, parse_tag
@@ -50,11 +50,9 @@ class Shelf:
     unread: tuple[VerdictTag, ...] = ()
     others: tuple[str, ...] = ()
 
-    def verdict_tags(self, archives: Iterable[Digest]) -> list[VerdictTag]:
-        """Where the verdicts on these archives are, as far as they count."""
-        wanted = set(archives)
-        found = (parse_tag(item.tag) for item in self.held)
-        return [tag for tag in found if tag is not None and tag.archive in wanted]
+    def lacking(self, there: Collection[str], now: datetime) -> list[Held]:
+        """The verdicts that can decide at ``now`` and whose tags aren't among those ``there``."""
+        return [item for item in deciding(self.held, now, there) if item.tag not in there]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Collection, Iterable
 from dataclasses import dataclass
 from datetime import datetime
 
@@ -173,6 +173,31 @@ def _contradiction(verdict: Verdict, claim: Claim) -> str:
     if None not in {verdict.size, claim.size} and verdict.size != claim.size:
         return f"the size {verdict.size}; here it is {claim.size}"
     return ""
+
+
+def deciding(
+    held: Iterable[Held], now: datetime, there: Collection[str] = frozenset()
+) -> list[Held]:
+    """Of those that have a tag, the ones that can decide: first each yes, then each no.
+
+    Of a file and its bytes that is the latest yes for each index.json, none that is dated after
+    ``now``, and the latest no. Whatever else there is, anybody may have made of the same signed
+    statements: an envelope has room for more. Of those of one time, one whose tag is ``there``
+    is taken.
+    """
+    latest: dict[tuple[object, ...], Held] = {}
+    for item in held:
+        verdict = item.verdict
+        if not item.tag or (verdict.passed and verdict.time > now):
+            continue
+        index_json = verdict.index_json if verdict.passed else None
+        key = (verdict.passed, verdict.file_name, verdict.archive, index_json)
+        latest[key] = max(
+            latest.get(key, item),
+            item,
+            key=lambda one: (one.verdict.time, one.tag in there, one.tag),
+        )
+    return sorted(latest.values(), key=lambda item: not item.verdict.passed)
 
 
 def _no(failed: Held) -> str:

@@ -177,6 +177,17 @@ def test_bytes_whose_answer_was_lost_are_not_sent_twice(
     assert stored(fake) == DATA
 
 
+def test_one_of_two_who_bring_a_blob_at_once_finds_it_there(
+    fake: FakeRegistry, transport: Transport
+) -> None:
+    """docker-registry may answer DIGEST_INVALID to one of them, and has it from the other."""
+    raced = faults.status(400, match=faults.is_upload(), times=1, stored=True)
+    fake.knobs.faults = [raced]
+    assert remote(fake, transport).put_blob(REPOSITORY, CONTENT) == "there"
+    assert (raced.fired, fake.count("uploads", "PUT")) == (1, 1)
+    assert stored(fake) == DATA
+
+
 def test_a_registry_that_takes_nothing_is_given_up_after_a_minute(
     fake: FakeRegistry, transport: Transport, time: VirtualTime
 ) -> None:

@@ -73,7 +73,7 @@ class Desk:
         }
         log = None if dry_run else AuditLog(self.audit, "somebody", lambda: self.now)
         run = Mark(job, Saying(**(settings | saying)), log, lambda: self.now)
-        return run.run(list(read_references(references, ())))
+        return run.run(read_references(references, ())[0])
 
     @property
     def signatory(self) -> Signatory:

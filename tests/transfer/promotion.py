@@ -78,7 +78,9 @@ class Ways:
         job = self.prepared(**settings)
         with job as (promote, source, transport):
             if names:
-                return promote.named(read_references(names, lines))
+                references, failures = read_references(names, lines)
+                assert failures == []
+                return promote.named(references)
             subdirs = settings.get("subdirs", ())
             listing = list_repositories(source, transport, CHANNEL, subdirs, {})
             return promote.everything(listing.repositories)

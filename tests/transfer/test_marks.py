@@ -206,9 +206,19 @@ def test_a_list_on_stdin_is_marked_and_one_that_fails_costs_itself(
 
 
 @pytest.mark.parametrize("line", [b"alpha", b"noarch/alpha\n", b"\x80\n"])
-def test_a_line_that_is_no_reference_marks_nothing_at_all(full: Rig, line: bytes) -> None:
-    done = run(full, "mark", TAG, "-", "--as", "validated", stdin=line, code=2)
-    assert "names no build" in done.stderr
+def test_a_line_that_is_no_reference_costs_itself_alone(full: Rig, line: bytes) -> None:
+    queue = TAG.encode() + b"\n" + line
+    done = run(full, "mark", "-", "--as", "validated", stdin=queue, code=5)
+    assert "names no build" in done.stdout
+    assert "2 files marked as validated; 0 were so already; 1 failed." in done.stdout
+    done = run(full, "marks", "-", stdin=queue, code=5)
+    assert "names no build" in done.stdout
+    assert f"{TAG}\n  manifest sha256:" in done.stdout
+
+
+def test_an_argument_that_is_no_reference_marks_nothing_at_all(full: Rig) -> None:
+    for words in (["mark", TAG, "alpha", "--as", "validated"], ["marks", "alpha"]):
+        assert "names no build" in run(full, *words, code=2).stderr
     assert full.fake.count("manifests", "PUT") == 0
 
 

@@ -13,7 +13,7 @@ import pytest
 from demo.layers import INDEX, VALIDATED, package_manifest
 from demo.packages import Package, build
 from indexer.channel.policy import PolicyName
-from indexer.errors import NotFoundError
+from indexer.errors import ConfigError, NotFoundError
 from indexer.registry.content import OCI_INDEX, OCI_MANIFEST, Content, Digest
 from indexer.trust.judging import Held
 from tests.support import faults
@@ -191,38 +191,6 @@ def test_verdicts_that_come_later_are_added_to_what_is_there(ways: Ways) -> None
     assert ways.manifest(ALPHA).body == manifest
     (line,) = ways.audited()
     assert (line["action"], line["verdicts"]) == ("promoted", second)
-
-
-def test_what_is_rejected_after_it_was_promoted_is_so_in_production_too(ways: Ways) -> None:
-    ways.put(ALPHA, validated=False)
-    yes = ways.say(ALPHA)
-    ways.run(policy="attestation")
-    assert ways.let_in("attestation") == {ALPHA.file_name: ALPHA.sha256}
-    no = ways.say(ALPHA, passed=False, time=VALIDATED_AT + timedelta(hours=1))
-    before = ways.manifest(ALPHA).digest
-    dry = ways.run(policy="attestation", dry_run=True)
-    assert any("is rejected by now; 1 verdicts would be added" in note for note in dry.notes)
-    assert ways.verdicts(ALPHA) == [yes]
-    outcome = ways.run(policy="attestation")
-    assert (outcome.moved.count, outcome.present, outcome.failed) == (0, 0, 0)
-    assert any("is rejected by now; 1 verdicts were added" in note for note in outcome.notes)
-    assert ways.verdicts(ALPHA) == sorted([yes, no])
-    assert ways.let_in("attestation") == {}
-    assert ways.manifest(ALPHA).digest == before
-    assert no in ways.log.read_text()
-
-
-def test_what_is_rejected_and_not_in_production_stays_where_it_is(ways: Ways) -> None:
-    ways.put(ALPHA, validated=False)
-    ways.say(ALPHA, passed=False)
-    other = build("alpha", message="other")
-    ways.put(other, at=ways.production)
-    ways.put(BETA, validated=False)
-    ways.say(BETA, passed=False)
-    outcome = ways.run(policy="attestation")
-    assert (outcome.moved.count, outcome.failed) == (0, 0)
-    assert ways.verdicts(ALPHA) == []
-    assert ways.held() == {f"noarch/{other.file_name}": other.sha256}
 
 
 def test_a_verdict_that_is_lost_keeps_its_package_back(one: Ways) -> None:
@@ -503,7 +471,7 @@ def test_a_hiccup_on_the_way_is_passed_over(
 
 def test_what_is_promoted_is_in_the_log(one: Ways) -> None:
     digest = one.put(ALPHA, ALPHA_BZ2)
-    one.say(ALPHA)
+    verdict = one.say(ALPHA)
     one.say(ALPHA_BZ2)
     one.run(policy="attestation")
     lines = one.audited()
@@ -524,7 +492,64 @@ def test_what_is_promoted_is_in_the_log(one: Ways) -> None:
         "file_name": ALPHA.file_name,
         "sha256": ALPHA.sha256,
         "key": key,
+        "verdicts": verdict,
     }
+
+
+@pytest.mark.parametrize("is_there", [False, True])
+def test_without_a_line_in_the_log_nothing_is_written(
+    two: Ways,
+    is_there: bool,  # noqa: FBT001
+) -> None:
+    two.put(ALPHA)
+    two.say(ALPHA)
+    if is_there:
+        two.put(ALPHA, at=two.production)
+    two.log.mkdir()
+    two.rig.fake.clear_requests()
+    with pytest.raises(ConfigError, match="audit log"):
+        two.run(policy="attestation")
+    assert {request.method for request in two.rig.fake.requests} <= READS
+
+
+@pytest.mark.parametrize("is_there", [False, True])
+def test_a_verdict_is_in_the_log_before_it_is_in_production(
+    two: Ways,
+    is_there: bool,  # noqa: FBT001
+) -> None:
+    two.put(ALPHA)
+    tag = two.say(ALPHA)
+    if is_there:
+        two.put(ALPHA, at=two.production)
+    told: list[str] = []
+
+    def look(_: faults.Request, ready: faults.Answer) -> faults.Answer:
+        told.extend(line["verdicts"] for line in two.audited())
+        return ready
+
+    is_put = faults.is_manifest_put(reference=tag)
+    two.rig.fake.knobs.faults = [faults.Fault(is_put, None, look)]
+    two.run(policy="attestation")
+    assert told == [tag]
+
+
+def test_broken_bytes_in_a_folder_are_found_out_before_the_tag(out: Ways) -> None:
+    """A file of its size is taken for a blob, whatever is in it."""
+    ways = out
+    ways.put(ALPHA)
+    folder = ways.production.folder
+    assert folder is not None
+    blob = folder / ways.where(ALPHA)[0] / "blobs/sha256" / ALPHA.sha256
+    blob.parent.mkdir(parents=True)
+    blob.write_bytes(ALPHA.data[:-1] + bytes([ALPHA.data[-1] ^ 1]))
+    reason = reasons(ways.run())[REF]
+    assert f"broken bytes in {ways.where(ALPHA)[0]}" in reason
+    assert ALPHA.sha256 in reason
+    with ways.open(ways.production) as registry, pytest.raises(NotFoundError):
+        registry.manifest(*ways.where(ALPHA))
+    blob.unlink()
+    assert ways.run().failures == []
+    assert ways.held() == exactly(ALPHA)
 
 
 def test_the_bar_comes_to_its_end(ways: Ways) -> None:

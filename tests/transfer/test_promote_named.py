@@ -10,7 +10,7 @@ from click.testing import CliRunner, Result
 
 from demo.packages import build
 from indexer.cli import main
-from indexer.render.history import REJECTIONS
+from indexer.render.history import REJECTIONS, SNAPSHOT
 from indexer.trust.judging import Held
 from indexer.trust.rejections import encode_rejections
 from tests.support import faults
@@ -168,6 +168,15 @@ def test_the_command_takes_a_queue_and_exits_5_for_what_could_not_be_done(ways: 
     assert ways.held() == exactly(ALPHA)
 
 
+def test_a_line_that_is_no_reference_costs_itself_alone(one: Ways) -> None:
+    one.put(ALPHA)
+    done = run(one, "-", queue=f"nonsense\n{REF}\n")
+    assert done.exit_code == 5
+    assert "Failed: nonsense: 'nonsense' names no build" in done.stdout
+    assert one.held() == exactly(ALPHA)
+    assert run(one, "-", queue="nonsense").exit_code == 5
+
+
 @pytest.mark.parametrize("queue", ["", "\n# nothing today\n"])
 def test_an_empty_queue_is_not_everything(one: Ways, queue: str) -> None:
     one.put(ALPHA)
@@ -234,6 +243,7 @@ def test_a_rejection_that_the_site_remembers_counts(one: Ways, tmp_path: Path) -
     one.say(ALPHA)
     file = tmp_path / "old" / REJECTIONS
     file.parent.mkdir(parents=True)
+    (tmp_path / "old" / SNAPSHOT).write_bytes(b"{}")
     file.write_bytes(encode_rejections([Held(verdict_of(ALPHA, passed=False), "key")]))
     words = ["--policy", "attestation", "--trust", one.validator.public]
     done = run(one, REF, *words, "--previous", tmp_path / "old")

@@ -129,7 +129,8 @@ def test_what_is_shown_of_a_build_names_it(
 
 def test_a_dash_stands_for_lines_of_which_comments_are_no_part() -> None:
     lines = ["# what to mark\n", "\n", "  a-1-0.conda  # the first\n", f"noarch/b:1-0@{DIGEST}\n"]
-    found = read_references(["z-1-0.conda", "-", "y-1-0.conda"], lines)
+    found, failures = read_references(["z-1-0.conda", "-", "y-1-0.conda"], lines)
+    assert failures == []
     assert [str(item) for item in found] == [
         "z-1-0.conda",
         "a-1-0.conda",
@@ -138,16 +139,22 @@ def test_a_dash_stands_for_lines_of_which_comments_are_no_part() -> None:
     ]
 
 
-def test_a_line_that_names_none_is_quoted() -> None:
-    found = read_references(["-"], ["a-1-0.conda", "nonsense"])
-    assert str(next(found)) == "a-1-0.conda"
+def test_a_line_that_names_none_costs_itself_alone() -> None:
+    lines = ["a-1-0.conda", "nonsense # what", "noarch/b:1-0@x", "c-1-0.conda"]
+    found, failures = read_references(["-"], lines)
+    assert [str(item) for item in found] == ["a-1-0.conda", "c-1-0.conda"]
+    assert [failure.what for failure in failures] == ["nonsense", "noarch/b:1-0@x"]
+    assert "'nonsense' names no build" in failures[0].reason
+
+
+def test_an_argument_that_names_none_is_an_error() -> None:
     with pytest.raises(ConfigError, match="'nonsense' names no build"):
-        next(found)
+        read_references(["a-1-0.conda", "nonsense", "-"], ["b-1-0.conda"])
 
 
 def test_lines_are_read_where_a_dash_asks_for_them_alone() -> None:
     def nobody() -> str:
         raise AssertionError
 
-    assert list(read_references([], iter(nobody, ""))) == []
-    assert len(list(read_references(["a-1-0.conda"], iter(nobody, "")))) == 1
+    assert read_references([], iter(nobody, "")) == ([], [])
+    assert len(read_references(["a-1-0.conda"], iter(nobody, ""))[0]) == 1

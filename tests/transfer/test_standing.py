@@ -167,7 +167,7 @@ def test_what_is_not_there_or_does_not_answer_is_no_empty_shelf(rig: Rig, inspec
         inspector().shelf("noarch", "alpha")
 
 
-def test_the_verdicts_on_an_archive_are_found_by_it() -> None:
+def test_of_the_verdicts_those_are_lacking_that_decide_and_are_not_there() -> None:
     def held(package: Any, end: str) -> Held:
         tag = VerdictTag(Digest(package.sha256), end * 32) if end else ""
         return Held(verdict_of(package), "0123", str(tag))
@@ -178,6 +178,6 @@ def test_the_verdicts_on_an_archive_are_found_by_it() -> None:
         "full",
         held=(held(ALPHA, "0"), held(ALPHA, ""), held(BZ2, "1"), held(LATER, "2")),
     )
-    archives = [Digest(ALPHA.sha256), Digest(BZ2.sha256), Digest.of(b"none")]
-    assert [tag.envelope[0] for tag in shelf.verdict_tags(archives)] == ["0", "1"]
-    assert shelf.verdict_tags([]) == []
+    assert [item.tag[-1] for item in shelf.lacking((), START)] == ["0", "1", "2"]
+    there = {item.tag for item in shelf.held[:1]}
+    assert [item.tag[-1] for item in shelf.lacking(there, START)] == ["1", "2"]

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import random
+from dataclasses import replace
 from datetime import UTC, datetime, timedelta, timezone
 from typing import Any
 
@@ -11,7 +12,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from indexer.errors import ContentError
-from indexer.trust.judging import Claim, Held, Judgement, Verdicts, check_place
+from indexer.trust.judging import Claim, Held, Judgement, Verdicts, check_place, deciding
 from indexer.trust.storage import VerdictTag
 from tests.registry.help import STEADY
 from tests.trust.help import (
@@ -215,6 +216,7 @@ def test_the_rules_hold_for_any_verdicts_in_any_order(
         meant = "passed" if max(yeses, default=lowest) > max(nos, default=lowest) else "rejected"
     dice.shuffle(items)
     assert outcome(*items) == meant
+    assert outcome(*deciding(items, NOW)) == meant
 
 
 @pytest.mark.parametrize(
@@ -233,6 +235,30 @@ def test_the_rules_hold_for_any_verdicts_in_any_order(
 def test_what_is_rejected_whatever_lies_beside_it(items: list[Held], *, rejected: bool) -> None:
     assert Verdicts(items, NOW).is_rejected(FILE, ARCHIVE) == rejected
     assert not Verdicts(items, NOW).is_rejected("other-1-0.conda", ARCHIVE)
+
+
+def test_of_what_says_the_same_again_one_decides() -> None:
+    """Anybody can make many envelopes of one signed statement."""
+    yes, no = held(tag="b"), held(tag="d", passed=False, time=NOON - HOUR)
+    copies = [replace(yes, tag="a"), replace(no, tag="c"), replace(no, tag="")]
+    old = held(tag="z", time=NOON - HOUR)
+    future = held(tag="y", time=NOW + TICK)
+    for items in ([yes, no, *copies, old, future], [future, old, *copies, no, yes]):
+        assert deciding(items, NOW) == [yes, no]
+        assert [item.tag for item in deciding(items, NOW, {"a", "c"})] == ["a", "c"]
+        assert [item.tag for item in deciding(items, NOW, {"z"})] == ["b", "d"]
+
+
+def test_each_file_index_json_and_archive_has_its_own_last_word() -> None:
+    items = [
+        held(tag="1"),
+        held(tag="2", index_json=OTHER_INDEX_JSON),
+        held(tag="3", archive=OTHER_ARCHIVE),
+        held(tag="4", file_name="alpha-2.0-h1_0.conda"),
+        held(tag="5", passed=False),
+        held(tag="6", passed=False, archive=OTHER_ARCHIVE),
+    ]
+    assert deciding(items, NOW) == items
 
 
 # Where a verdict is found
