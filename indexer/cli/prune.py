@@ -106,14 +106,22 @@ def prune(
     A build is let in by the policy that rebuild has, too; what is let in stays, even where no
     index could have it. The age of the others counts from their upload, by the annotation
     creationTime of their archives (else org.opencontainers.image.created), or where there is
-    none, from when the indexer first saw them, which the published site remembers (--previous).
-    What has no time at all stays, and is named.
+    none, from when the indexer first saw them, which the published site remembers (--previous);
+    the later counts where both are known. What has no time at all stays, and is named.
+
+    Where no key is trusted, nobody can read verdicts: then none goes, and a build with verdicts on
+    it stays. With --policy both, a build that a trusted key let in goes only when a verdict says
+    no, whatever its annotation says.
 
     The plan is always printed; it is carried out with --yes. A manifest goes by its digest, and
-    only where no tag that stays leads to it. Verdicts on what is gone go along; those that say
-    no only where the published site remembers them. Everything has to be readable: where a
-    repository or a tag can't be looked at, nothing goes, and it exits 3. It exits 4 past
-    --max-prune, 5 when some couldn't be taken out. Run again after an interruption, it goes on.
+    only where no tag that stays leads to it. Verdicts on what is gone go, too, once their own
+    date is longer ago than the larger of the two durations; those that say no only where the
+    published site remembers them (then along with their build, whatever their date); those that
+    can't be read never.
+
+    Everything has to be readable: where a repository or a tag can't be looked at, nothing goes, and
+    it exits 3. It exits 4 past --max-prune, 5 when some couldn't be taken out. Run again after an
+    interruption, it goes on.
 
     ghcr.io deletes by GitHub's API alone, with a token in CF_INDEX_GITHUB_TOKEN (or GITHUB_TOKEN,
     GH_TOKEN) that has read:packages and delete:packages; for --restore, write:packages. Whoever

@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Iterable, Iterator, Sequence
+from collections import Counter
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
 from fractions import Fraction
@@ -16,12 +17,16 @@ from indexer.errors import GuardError
 from indexer.registry.content import Digest, ImageManifest
 from indexer.render.history import rfc3339
 from indexer.trust.storage import VerdictTag, parse_tag
+from indexer.trust.verdict import Verdict
 
 _IMAGE_CREATED = "org.opencontainers.image.created"
 _PEERS_TIME = re.compile(r"[0-9]{4}\.[0-9]{2}\.[0-9]{2}\.[0-9]{6}")
 
 # What may be said of an archive that isn't let in.
 Left = Literal["unmarked", "rejected"]
+# Why a verdict stays without its archive: it says no, and no site remembers that; it can't be read;
+# no key is trusted to read it; or it isn't old enough.
+Spared = Literal["no", "lost", "unread", "young"]
 
 
 @dataclass(frozen=True, slots=True)
@@ -36,6 +41,12 @@ class Limits:
         limits = [self.unmarked if item == "unmarked" else self.rejected for item in left]
         known = [limit for limit in limits if limit is not None]
         return max(known) if known and len(known) == len(limits) else None
+
+    @property
+    def longest(self) -> timedelta | None:
+        """The larger of those that were given; None where none was."""
+        known = [limit for limit in (self.unmarked, self.rejected) if limit is not None]
+        return max(known, default=None)
 
 
 @dataclass(frozen=True, slots=True)
@@ -72,7 +83,8 @@ class Look:
 class Survey:
     """One repository: what its package tags lead to, and its other tags.
 
-    ``keep`` are tags of verdicts that mustn't go, whatever becomes of their archive.
+    ``spared`` are tags of verdicts that mustn't go, whatever becomes of their archive, and why;
+    ``verdicts`` those that count, by tag.
     """
 
     subdir: str
@@ -80,7 +92,8 @@ class Survey:
     full_name: str
     packages: tuple[Look, ...]
     others: tuple[Look, ...] = ()
-    keep: frozenset[str] = frozenset()
+    spared: Mapping[str, Spared] = field(default_factory=dict)
+    verdicts: Mapping[str, Verdict] = field(default_factory=dict)
 
     @property
     def name(self) -> str:
@@ -168,29 +181,28 @@ class Plan:
 class Planner:
     """Plans repository by repository; ``notes`` are what somebody should know of what stays.
 
-    ``kept`` counts the verdicts that stay without their archive.
+    ``kept`` counts the verdicts that stay without their archive, but for those that nobody read.
     """
 
     limits: Limits
     now: datetime
     notes: list[str] = field(default_factory=list)
-    kept: int = 0
+    kept: Counter[Spared] = field(default_factory=Counter)
 
     def needs_others(self, survey: Survey, tags: Iterable[str]) -> bool:
         """Whether anything may go, so that where the other ``tags`` lead has to be known."""
         due = {look.tag for look in survey.packages if self._is_due(look)}
         stays = _archives(look for look in survey.packages if look.tag not in due)
-        return bool(due) or any(tag.archive not in stays for tag in _verdicts(tags))
+        return bool(due) or any(
+            tag.archive not in stays and survey.spared.get(str(tag)) != "unread"
+            for tag in _verdicts(tags)
+        )
 
     def plan(self, survey: Survey) -> tuple[list[Removal], list[Removal]]:
         """The packages that go, and the verdicts."""
         self._note_undecided(survey)
         due = {look.tag for look in survey.packages if self._is_due(look)}
-        stays = _archives(look for look in survey.looks if look.tag not in due)
-        tags = _verdicts(look.tag for look in survey.others)
-        verdicts = {str(tag) for tag in tags if tag.archive not in stays}
-        self.kept += len(verdicts & survey.keep)
-        verdicts -= survey.keep
+        verdicts = set(self._orphans(survey, due))
         if not due and not verdicts:
             return [], []
         unread = next((look for look in survey.looks if look.reaches is None), None)
@@ -202,6 +214,34 @@ class Planner:
             return [], []
         removals = list(self._removals(survey, due | verdicts))
         return [r for r in removals if r.builds], [r for r in removals if not r.builds]
+
+    def _orphans(self, survey: Survey, due: set[str]) -> Iterator[str]:
+        """Tags of verdicts that go, as none but what is ``due`` holds their archive."""
+        stays = _archives(look for look in survey.looks if look.tag not in due)
+        leaves = _archives(look for look in survey.packages if look.tag in due)
+        for tag in _verdicts(look.tag for look in survey.others):
+            if tag.archive in stays:
+                continue
+            why = survey.spared.get(str(tag))
+            verdict = survey.verdicts.get(str(tag))
+            if why is None and self._is_young(verdict, leaves=tag.archive in leaves):
+                why = "young"
+            if why is None:
+                yield str(tag)
+            else:
+                self.kept[why] += 1
+
+    def _is_young(self, verdict: Verdict | None, *, leaves: bool) -> bool:
+        """Whether a verdict is to wait, by its own date; ``leaves``: for what goes in this plan.
+
+        Whoever may push can move a tag, and leave what the validator said without its archive;
+        there has to be time to notice, and to move it back.
+        """
+        if verdict is None or (leaves and not verdict.passed):
+            # It counts for nothing, or the published site remembers what it says.
+            return False
+        longest = self.limits.longest
+        return longest is None or self.now - verdict.time <= longest
 
     def _removals(self, survey: Survey, going: set[str]) -> Iterator[Removal]:
         digests = dict.fromkeys(look.digest for look in survey.looks if look.tag in going)
@@ -242,22 +282,39 @@ def since(
 ) -> Since | None:
     """From when on the age of these manifests' archives counts; None where nobody says.
 
+    The upload by what the manifests say of themselves; but when the indexer first saw the tag
+    (seconds since 1970) where that is later, since uploaders write what they like. A time in the
+    future is none.
+    """
+    seen = _past(datetime.fromtimestamp(first_seen, UTC), now) if first_seen is not None else None
+    uploaded, newest = _uploaded(manifests, now)
+    if uploaded is not None and (seen is None or seen <= uploaded):
+        return Since(uploaded, "uploaded")
+    if seen is None:
+        return None
+    return Since(max(seen, newest) if newest is not None else seen, "first seen")
+
+
+def _uploaded(
+    manifests: Sequence[ImageManifest], now: datetime
+) -> tuple[datetime | None, datetime | None]:
+    """When all of the manifests' archives were there, by themselves; and the newest time of any.
+
     The newest upload by the archives' own annotations. Where one of them has no proper time, by
-    that of the manifest, or when the indexer first saw the tag (seconds since 1970). A time in
-    the future is none.
+    that of the manifest; None where that has none either.
     """
     layers = [layer for manifest in manifests for layer in archive_layers(manifest)]
     said = [_past(_peers_time(layer.annotations.get(CREATED)), now) for layer in layers]
     known = [time for time in said if time is not None]
+    newest = max(known, default=None)
     if known and len(known) == len(said):
-        return Since(max(known), "uploaded")
+        return newest, newest
     # What says nothing of itself may have joined the others just now.
     made = [_past(read_rfc3339(m.annotations.get(_IMAGE_CREATED, "")), now) for m in manifests]
     dated = [time for time in made if time is not None]
     if dated and len(dated) == len(made):
-        return Since(max(*dated, *known) if known else max(dated), "uploaded")
-    seen = _past(datetime.fromtimestamp(first_seen, UTC), now) if first_seen is not None else None
-    return Since(max([seen, *known]), "first seen") if seen is not None else None
+        return max([*dated, *known]), newest
+    return None, newest
 
 
 def _past(time: datetime | None, now: datetime) -> datetime | None:

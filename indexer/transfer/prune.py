@@ -6,23 +6,62 @@ before it goes: whoever marks or pushes meanwhile loses nothing.
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+import threading
+from collections.abc import Iterable, Iterator, Mapping
 from contextlib import ExitStack
 from dataclasses import dataclass, field
+from itertools import groupby
 
 from indexer.channel import codec
 from indexer.channel.selection import unmatched, wanted
 from indexer.errors import ConfigError, ContentError, NotFoundError
+from indexer.registry import Registry
 from indexer.registry.address import is_tag
+from indexer.registry.content import Digest
 from indexer.registry.names import Listing
 from indexer.registry.removal import Remover
 from indexer.transfer.audit import AuditLog
-from indexer.transfer.doomed import Limits, Plan, Planner, Removal
+from indexer.transfer.doomed import Limits, Look, Plan, Planner, Removal, Spared
 from indexer.transfer.job import Job
 from indexer.transfer.outcome import Crew, Outcome
 from indexer.transfer.standing import Inspector
 from indexer.transfer.surveying import FirstSeen, Reach, Surveyor, reach
 from indexer.trust.storage import parse_tag
+
+# After so many removals from one repository its tags are listed again.
+_BATCH = 50
+# Known tags that are neither packages' nor verdicts' are looked at again before each removal;
+# where there are more of them than these, that would be more requests than it is worth.
+_MAX_AGAIN = 20
+# Of verdicts that stay without their archives, for people.
+_KEPT: dict[Spared, str] = {
+    "no": "Verdicts that say no, and stay without their packages: {count}. No published site "
+    "remembers them, and without them an earlier yes would count again. Run rebuild, and name "
+    "its site by --previous.",
+    "lost": "Verdicts that can't be read, and stay without their packages: {count}.",
+    "young": "Verdicts that stay without their packages, since they aren't older than the larger "
+    "of the limits: {count}. They go in a later run.",
+}
+
+
+@dataclass(slots=True)
+class _Listing:
+    """A repository's tags, asked for when somebody first wants to know; from any thread."""
+
+    registry: Registry
+    full_name: str
+    _tags: frozenset[str] | None = None
+    _lock: threading.Lock = field(default_factory=threading.Lock)
+
+    def tags(self) -> frozenset[str]:
+        """All that can be tags; none where the repository is gone. Raises RegistryError."""
+        with self._lock:
+            if self._tags is None:
+                try:
+                    self._tags = frozenset(filter(is_tag, self.registry.tags(self.full_name)))
+                except NotFoundError:
+                    self._tags = frozenset()
+            return self._tags
 
 
 @dataclass(slots=True)
@@ -67,12 +106,9 @@ class Prune:
             verdicts += judged
         for note in planner.notes:
             self.outcome.note(note)
-        if planner.kept:
-            self.outcome.note(
-                f"Verdicts that say no, and stay without their packages: {planner.kept}. No "
-                "published site remembers them, and without them an earlier yes would count "
-                "again. Run rebuild, and name its site by --previous."
-            )
+        for why, text in _KEPT.items():
+            if count := planner.kept[why]:
+                self.outcome.note(text.format(count=count))
         looked_at = sum(len(survey.packages) for survey in surveys)
         return Plan(tuple(packages), tuple(verdicts), looked_at)
 
@@ -86,9 +122,9 @@ class Prune:
         self.job.progress.begin("Removing", len(plan.packages) + len(plan.verdicts))
         for removals in (plan.packages, plan.verdicts):
             for _ in crew.each(
-                removals,
-                lambda removal: self._take_out(removal, log),
-                lambda removal: removal.references,
+                self._listed(removals),
+                lambda item: self._take_out(*item, log),
+                lambda item: item[0].references,
             ):
                 self.job.progress.step()
         self.job.progress.end()
@@ -106,18 +142,30 @@ class Prune:
             self.outcome.note(f"--package {glob}: the registry has no such package")
         return [key for key, names in named.items() if any(wanted(name, globs) for name in names)]
 
-    def _take_out(self, removal: Removal, log: AuditLog) -> None:
+    def _listed(self, removals: Iterable[Removal]) -> Iterator[tuple[Removal, _Listing]]:
+        """Each with its repository's tags, which are listed right before the first removal there.
+
+        A listing for each would cost as much as all the tags there, each time; and one for a
+        great many would be old at the end.
+        """
+        for full_name, group in groupby(removals, lambda removal: removal.survey.full_name):
+            for number, removal in enumerate(group):
+                if number % _BATCH == 0:
+                    listing = _Listing(self.inspector.registry, full_name)
+                yield removal, listing
+
+    def _take_out(self, removal: Removal, listing: _Listing, log: AuditLog) -> None:
         """Take one manifest out, unless what has happened meanwhile speaks for its staying."""
         full_name = removal.survey.full_name
-        try:
-            tags = [tag for tag in self.inspector.registry.tags(full_name) if is_tag(tag)]
-        except NotFoundError:
-            tags = []
-        if changed := self._changed(removal, tags):
-            self.outcome.note(f"{', '.join(removal.references)} stays: {changed}")
-            return
-        if not any(look.tag in tags for look in removal.looks):
+        tags = listing.tags()
+        changed = self._changed(removal, tags)
+        # The listing may be older than what became of these: each is asked for, last of all.
+        now = {look.tag: self._root(full_name, look.tag) for look in removal.looks}
+        if not any(now.values()):
             # Somebody else was faster.
+            return
+        if changed := changed or self._moved(removal, now):
+            self.outcome.note(f"{', '.join(removal.references)} stays: {changed}")
             return
         with self._told(removal, log):
             self.remover.remove(full_name, removal.digest)
@@ -145,18 +193,23 @@ class Prune:
                 )
             return stack.pop_all()
 
+    def _moved(self, removal: Removal, now: Mapping[str, Digest | None]) -> str:
+        """Which of its own tags leads elsewhere by now, as far as they are there; else empty."""
+        for tag, root in now.items():
+            if root not in {None, removal.digest}:
+                return f"{tag} leads to {root} by now"
+        return ""
+
     def _changed(self, removal: Removal, tags: Iterable[str]) -> str:
-        """What has happened since it was planned, and speaks for its staying; else empty."""
+        """What has happened to other tags since, and speaks for its staying; else empty."""
         full_name = removal.survey.full_name
         known = {look.tag: look for look in removal.survey.looks}
         mine = {look.tag for look in removal.looks}
         for tag in tags:
             if tag in mine:
-                found = self._reach(full_name, tag)
-                if found is not None and found.root != removal.digest:
-                    return f"{tag} leads to {found.root} by now"
-            elif tag not in known:
-                if reason := self._needed_by(removal, tag):
+                continue
+            if tag not in known:
+                if reason := self._new(removal, tag):
                     return reason
             elif (
                 not removal.builds
@@ -164,24 +217,54 @@ class Prune:
                 and known[tag].archives & removal.archives
             ):
                 return f"{tag} is still there, which it is a verdict on"
+        return self._came_over(removal)
+
+    def _came_over(self, removal: Removal) -> str:
+        """Which known tag has moved to where it needs what is to go; else empty.
+
+        Only those that people move, such as latest, and only where they are few. A package's tag
+        that has moved is seen by nobody here: there may be thousands, each a request for each
+        removal. A verdict's tag names what it leads to.
+        """
+        known = [look for look in removal.survey.others if parse_tag(look.tag) is None]
+        if len(known) > _MAX_AGAIN:
+            return ""
+        for look in known:
+            if reason := self._needed_by(removal, look.tag, look):
+                return reason
         return ""
 
-    def _needed_by(self, removal: Removal, tag: str) -> str:
-        """Why a tag that is new speaks for something's staying; else empty."""
+    def _new(self, removal: Removal, tag: str) -> str:
+        """Why a tag that has come meanwhile speaks for something's staying; else empty."""
         verdict = parse_tag(tag)
-        if verdict and verdict.archive in removal.archives and self.inspector.policy.asks_verdict:
+        if verdict and verdict.archive in removal.archives:
             return f"the verdict {tag} has come meanwhile"
+        return self._needed_by(removal, tag)
+
+    def _needed_by(self, removal: Removal, tag: str, known: Look | None = None) -> str:
+        """Why a tag that is new, or leads elsewhere than was ``known``, needs it; else empty."""
+        full_name = removal.survey.full_name
+        what = "has come meanwhile" if known is None else "has moved meanwhile"
         try:
-            found = self._reach(removal.survey.full_name, tag)
+            if known is not None and self._root(full_name, tag) in {None, known.digest}:
+                return ""
+            found = self._reach(full_name, tag)
         except ContentError as error:
-            return f"{tag} has come meanwhile, and where it leads can't be told: {error}"
+            return f"{tag} {what}, and where it leads can't be told: {error}"
         if found is None:
             return ""
         if removal.digest in found.digests or (
             not removal.builds and found.archives & removal.archives
         ):
-            return f"{tag} has come meanwhile, and needs it"
+            return f"{tag} {what}, and needs it"
         return ""
+
+    def _root(self, full_name: str, tag: str) -> Digest | None:
+        """The manifest that a tag leads to now; None where it is gone."""
+        try:
+            return self.inspector.registry.manifest(full_name, tag).digest
+        except NotFoundError:
+            return None
 
     def _reach(self, full_name: str, tag: str) -> Reach | None:
         """Where a tag leads now; None where it is gone."""

@@ -21,10 +21,11 @@ from indexer.registry.content import (
     parse_manifest,
 )
 from indexer.render.history import UNSETTLED, decode_unsettled
-from indexer.transfer.doomed import Left, Look, Survey, since
+from indexer.transfer.doomed import Left, Look, Spared, Survey, since
 from indexer.transfer.job import Job
 from indexer.transfer.standing import Inspector, Shelf
-from indexer.trust.judging import Held
+from indexer.trust.admission import admit
+from indexer.trust.judging import Held, Verdicts
 from indexer.trust.storage import parse_tag
 
 T = TypeVar("T")
@@ -33,6 +34,14 @@ R = TypeVar("R")
 # An image index of packages has a handful.
 _MAX_MANIFESTS = 64
 _MAX_UNSETTLED = 256 * 1024 * 1024
+_UNREAD = (
+    "there are verdicts on it, and no key is trusted to read them: say --policy attestation and "
+    "--trust, as for rebuild"
+)
+_SIGNED = (
+    "a trusted key let it in, and what its annotation says (anyone who may push writes that) "
+    "doesn't take it out; a verdict that says no does"
+)
 # Reasons that are told of one build.
 _REASONS = 3
 
@@ -121,7 +130,8 @@ class Surveyor:
                 shelf.repository,
                 shelf.full_name,
                 tuple(packages.get(shelf.full_name, ())),
-                keep=frozenset(_unremembered(shelf.held)),
+                spared=_spared(shelf),
+                verdicts={held.tag: held.verdict for held in shelf.held if held.tag},
             )
             for shelf in shelves
         }
@@ -177,8 +187,8 @@ class Surveyor:
         look = self._as_look(tag, found)
         if isinstance(found, ContentError) or self._is_let_in(shelf, read, found):
             return look
-        if lost := _lost_verdict(shelf, found):
-            return replace(look, trouble=f"the verdict {lost} on it can't be read")
+        if trouble := self._doubt(shelf, found):
+            return replace(look, trouble=trouble)
         seen = self.first_seen.get((shelf.subdir, shelf.repository, tag))
         return replace(
             look,
@@ -186,6 +196,23 @@ class Surveyor:
             why=_why(read.reading.faults),
             since=since(found.leaves, seen, self.inspector.now),
         )
+
+    def _doubt(self, shelf: Shelf, found: Reach) -> str:
+        """Why a build that isn't let in stays all the same, whatever its age; else empty."""
+        if any(tag.archive in found.archives for tag in shelf.unread):
+            return _UNREAD
+        if lost := _lost_verdict(shelf, found):
+            return f"the verdict {lost} on it can't be read"
+        return _SIGNED if self._is_signed(shelf, found) else ""
+
+    def _is_signed(self, shelf: Shelf, found: Reach) -> bool:
+        """Whether verdicts alone would let it in, where the policy asks for both."""
+        policy = self.inspector.policy
+        if not (policy.asks_verdict and policy.asks_annotation):
+            return False
+        by_verdict = replace(policy, name="attestation")
+        verdicts = Verdicts(shelf.held, self.inspector.now)
+        return any(admit(m, by_verdict, verdicts).status == "admitted" for m in found.leaves)
 
     def _is_let_in(self, shelf: Shelf, read: Read, found: Reach) -> bool:
         """Whether somebody let it in, be it fit for an index or not."""
@@ -245,6 +272,13 @@ def _lost_verdict(shelf: Shelf, found: Reach) -> str | None:
         if void.lost and tag is not None and tag.archive in found.archives:
             return void.tag
     return None
+
+
+def _spared(shelf: Shelf) -> dict[str, Spared]:
+    """Tags of verdicts that mustn't go, and why: nobody knows that they aren't needed."""
+    spared: dict[str, Spared] = {str(tag): "unread" for tag in shelf.unread}
+    spared |= {void.tag: "lost" for void in shelf.void if void.lost}
+    return spared | dict.fromkeys(_unremembered(shelf.held), "no")
 
 
 def _unremembered(held: Sequence[Held]) -> Iterator[str]:

@@ -494,19 +494,18 @@ def test_one_of_which_one_is_rejected_waits_for_the_other(
 
 
 def test_a_verdict_that_says_no_stays_until_a_site_remembers_it(attested: Stage) -> None:
+    older, newer = VALIDATED_AT - 21 * DAY, VALIDATED_AT - 20 * DAY
     attested.push(ALPHA, days=90)
-    attested.say(ALPHA)
-    no = attested.say(ALPHA, passed=False, time=VALIDATED_AT + timedelta(days=1))
+    attested.say(ALPHA, time=older)
+    no = attested.say(ALPHA, passed=False, time=newer)
     done = attested.prune()
     assert len(done.removed) == 2
     assert attested.tags() == [str(no)]
-    assert "stay without their packages: 1" in done.notes
+    assert "say no, and stay without their packages: 1" in done.notes
     # An older no that is remembered is another one.
-    attested.rejections = (Held(verdict_of(ALPHA, passed=False), "key"),)
+    attested.rejections = (Held(verdict_of(ALPHA, passed=False, time=older), "key"),)
     assert attested.prune().planned == []
-    attested.rejections = (
-        Held(verdict_of(ALPHA, passed=False, time=VALIDATED_AT + timedelta(days=1)), "key"),
-    )
+    attested.rejections = (Held(verdict_of(ALPHA, passed=False, time=newer), "key"),)
     assert attested.prune().removed == [f"noarch/alpha:{no}"]
     assert attested.tags() == []
 
