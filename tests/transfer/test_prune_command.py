@@ -24,7 +24,7 @@ from indexer.published import Folder
 from indexer.registry import RegistryAddress, Transport, open_registry
 from indexer.registry.content import OCI_INDEX, OCI_MANIFEST, Content
 from indexer.registry.removal import open_remover
-from indexer.render.history import UNSETTLED, encode_unsettled
+from indexer.render.history import SNAPSHOT, UNSETTLED, encode_unsettled
 from indexer.transfer.audit import AuditLog
 from indexer.transfer.doomed import Limits, Plan
 from indexer.transfer.job import Job
@@ -741,6 +741,7 @@ def test_the_command_reads_the_site(stage: Stage, tmp_path: Path) -> None:
     stage.push(ALPHA, days=None)
     (tmp_path / "old/history").mkdir(parents=True)
     seen = {("noarch", "alpha", "1.0-0"): 1_600_000_000}
+    (tmp_path / "old" / SNAPSHOT).write_bytes(b"{}")
     (tmp_path / "old" / UNSETTLED).write_bytes(encode_unsettled(seen))
     words = ["--unmarked-for", "24h", "--max-prune", "100%", "--yes"]
     done = run(stage, *words)

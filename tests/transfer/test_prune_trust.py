@@ -16,7 +16,7 @@ from indexer.registry.removal import RegistryRemover
 from indexer.transfer import prune
 from indexer.transfer.doomed import Limits
 from indexer.trust.judging import Held
-from indexer.trust.storage import VerdictTag
+from indexer.trust.storage import ENVELOPE_TYPE, VerdictTag
 from tests.support.rig import Rig
 from tests.support.validator import Validator, put_beside, verdict_of
 from tests.transfer.test_prune_command import (
@@ -90,8 +90,11 @@ def test_without_a_key_a_verdict_that_came_meanwhile_keeps_its_build(
 
 
 def test_a_verdict_that_can_not_be_read_never_goes(attested: Stage) -> None:
+    # Its envelope isn't there, for now.
+    layer = {"mediaType": ENVELOPE_TYPE, "digest": f"sha256:{'0' * 64}", "size": 9}
+    body = json.dumps({"schemaVersion": 2, "config": {}, "layers": [layer]}).encode()
     tag = VerdictTag(verdict_of(ALPHA).archive, "0" * 32)
-    attested.rig.fake.add_manifest(FULL, str(tag), EMPTY, OCI_MANIFEST)
+    attested.rig.fake.add_manifest(FULL, str(tag), body, OCI_MANIFEST)
     done = attested.prune()
     assert (done.planned, attested.tags()) == ([], [str(tag)])
     assert "can't be read, and stay without their packages: 1" in done.notes
