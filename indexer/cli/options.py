@@ -178,12 +178,17 @@ def inspector(config: ChannelConfig, session: Session, registry: Registry) -> In
     )
 
 
+def site_of(config: ChannelConfig) -> str | None:
+    """Where the published site is, by folder or address; None where none is configured."""
+    return config.previous or (str(config.output) if config.output is not None else None)
+
+
 def from_site(config: ChannelConfig, session: Session, read: Callable[[Published], T]) -> T | None:
     """What the published site remembers; None where there is none.
 
     Raises ConfigError where one was named and isn't there.
     """
-    site = config.previous or (str(config.output) if config.output is not None else None)
+    site = site_of(config)
     if site is None:
         return None
     with open_published(site, session.transport) as published:

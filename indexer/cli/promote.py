@@ -112,6 +112,11 @@ def promote(
         job = Promote(replace(writing.job(config), abort=abort), inspector, audit)
         with options.shown(job.outcome, writing, "promoted"):
             job.outcome.did((), unread)
+            if staging.policy.asks_verdict and options.site_of(staging) is None:
+                job.outcome.note(
+                    "No published site is named (--previous): a rejection whose verdict somebody "
+                    "deleted isn't known here. rebuild knows it."
+                )
             try:
                 if references:
                     job.named(named)

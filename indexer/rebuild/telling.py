@@ -102,7 +102,7 @@ def _waiting(told: Told) -> Waiting:
 def _held(plan: SubdirPlan) -> Iterator[LeftOut]:
     for held in plan.held:
         place = place_of(plan.subdir, held.file_name)
-        what = "the old record stays" if held.old_stays else "the old archive is gone, too"
+        what = "the old record stays" if held.old_stays else "the old record can't stay either"
         yield LeftOut(
             place.subdir,
             place.repository,

@@ -107,7 +107,7 @@ def test_a_record_whose_archive_is_gone_does_not_stay(rig: Rig) -> None:
     report = rig.rebuild(full=True)
 
     assert rig.records() == {}
-    assert "gone, too" in reasons(report)["alpha:1.0-0"]
+    assert "can't stay either" in reasons(report)["alpha:1.0-0"]
     rig.assert_sound()
 
 
