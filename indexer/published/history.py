@@ -37,7 +37,8 @@ def read_rejections(site: Published) -> list[Held]:
     except ContentError as error:
         raise GuardError(
             f"{site.location.rstrip('/')}/{REJECTIONS}: {error}. What was rejected would be "
-            "let in again. Put a sound copy of the site there, name one by --previous, or say --allow-drop."
+            "let in again. Put a sound copy of the site there, name one by --previous, or say "
+            "--allow-drop."
         ) from error
 
 
