@@ -282,13 +282,12 @@ def since(
 ) -> Since | None:
     """From when on the age of these manifests' archives counts; None where nobody says.
 
-    The upload by what the manifests say of themselves; but when the indexer first saw the tag
-    (seconds since 1970) where that is later, since uploaders write what they like. A time in the
-    future is none.
+    The upload by what the manifests say of themselves, else when the indexer first saw the tag
+    (seconds since 1970). A time in the future is none.
     """
     seen = _past(datetime.fromtimestamp(first_seen, UTC), now) if first_seen is not None else None
     uploaded, newest = _uploaded(manifests, now)
-    if uploaded is not None and (seen is None or seen <= uploaded):
+    if uploaded is not None:
         return Since(uploaded, "uploaded")
     if seen is None:
         return None

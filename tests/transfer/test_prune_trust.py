@@ -171,19 +171,6 @@ def test_by_both_a_build_goes_that_no_verdict_lets_in(attested: Stage, why: str)
     assert attested.prune().removed == ["noarch/alpha:1.0-0"]
 
 
-def test_a_tag_that_the_site_saw_late_is_young_whatever_it_says(stage: Stage) -> None:
-    for package in (ALPHA, BETA, GAMMA):
-        stage.push(package, days=900)
-    now = int(stage.rig.now.timestamp())
-    stage.first_seen = {
-        ("noarch", "alpha", "1.0-0"): now - 3600,
-        ("noarch", "beta", "1.0-0"): now - 2 * 86400,
-    }
-    done = stage.prune()
-    assert done.removed == ["noarch/beta:1.0-0", "noarch/gamma:1.0-0"]
-    assert "first seen 2026-10-30T12:00:00Z" in stage.log.read_text()
-
-
 def asked(stage: Stage, method: str, reference: str) -> int:
     """How often a tag was asked for since the last run began."""
     found = [r for r in stage.rig.fake.requests if r.reference == reference]
