@@ -12,8 +12,8 @@ from indexer.channel.plan import Guard
 from indexer.cli import options
 from indexer.config import ChannelConfig
 from indexer.transfer.mirror import Mirror
+from indexer.transfer.mirror_pruning import Pruner
 from indexer.transfer.naming import list_repositories
-from indexer.transfer.pruning import Pruner
 from indexer.transfer.upstream import open_upstream
 
 

@@ -16,9 +16,9 @@ from indexer.progress import SILENCE
 from indexer.registry.content import RawManifest
 from indexer.transfer.files import MeteredFile
 from indexer.transfer.job import Job
+from indexer.transfer.mirror_pruning import Pruner
 from indexer.transfer.outcome import Crew, Failure, Outcome, metered
 from indexer.transfer.packing import Hashes, hash_file
-from indexer.transfer.pruning import Pruner
 from indexer.transfer.pushing import Build, LocalFile, Pushed, Pusher, pushing
 from indexer.transfer.upstream import Entry, Upstream
 

@@ -22,9 +22,9 @@ from indexer.registry import Registry, RegistryAddress, Transport, open_registry
 from indexer.render import repodata, shards, zstd
 from indexer.transfer.job import Job
 from indexer.transfer.mirror import Mirror
+from indexer.transfer.mirror_pruning import Pruner
 from indexer.transfer.naming import list_repositories
 from indexer.transfer.outcome import Files, Outcome
-from indexer.transfer.pruning import Pruner
 from indexer.transfer.upstream import open_upstream
 from tests.registry.help import VirtualTime
 from tests.support.rig import CHANNEL, Rig
