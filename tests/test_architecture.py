@@ -68,7 +68,7 @@ ALLOWED: dict[str, set[str]] = {
     "rebuild.naming": {"errors", "channel", "registry", "config", "rebuild.previous"},
     "rebuild.planning": {
         "errors", "progress", "channel", "render", "rebuild.state", "rebuild.spool",
-        "rebuild.previous",
+        "rebuild.previous", "rebuild.trusting",
     },
     "rebuild.publish": {"errors", "files", "render"},
     "rebuild.report": {"channel", "rebuild.tally"},

@@ -100,11 +100,13 @@ def fit(
     *,
     size_of: Callable[[Record], int],
     limit: int,
+    stands: Callable[[Record], bool] = lambda _: True,
 ) -> tuple[NamePlan, tuple[str, ...]]:
     """A plan whose records have at most ``limit`` bytes together, and the files left out for it.
 
     What comes or changes is left out, the largest first; what goes always goes, so that
-    nobody can keep a package in by uploading too much beside it.
+    nobody can keep a package in by uploading too much beside it. Of what changes, the old record
+    stays where it ``stands``.
     """
     total = sum(map(size_of, plan.records.values()))
     records, changes = dict(plan.records), {change.file_name: change for change in plan.changes}
@@ -121,7 +123,10 @@ def fit(
         left_out.append(file_name)
         old = before.get(file_name)
         changes[file_name] = Change("kept", file_name, old)
-        if old is None:
+        if old is not None and not stands(old):
+            changes[file_name] = Change("removed", file_name, None)
+            del records[file_name]
+        elif old is None:
             del records[file_name]
         else:
             records[file_name] = old

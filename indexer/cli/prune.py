@@ -106,8 +106,8 @@ def prune(
     A build is let in by the policy that rebuild has, too; what is let in stays, even where no
     index could have it. The age of the others counts from their upload, by the annotation
     creationTime of their archives (else org.opencontainers.image.created), or where there is
-    none, from when the indexer first saw them, which the published site remembers (--previous);
-    the later counts where both are known. What has no time at all stays, and is named.
+    none, from when the indexer first saw them, which the published site remembers (--previous).
+    What has no time at all stays, and is named.
 
     Where no key is trusted, nobody can read verdicts: then none goes, and a build with verdicts on
     it stays. With --policy both, a build that a trusted key let in goes only when a verdict says

@@ -37,7 +37,7 @@ from indexer.rebuild.state import State
 from indexer.rebuild.state_file import Identity, borrow_state, open_state
 from indexer.rebuild.tally import Tally, refuse_if_all_denied
 from indexer.rebuild.telling import tell, tell_of_changes
-from indexer.rebuild.trusting import Trust
+from indexer.rebuild.trusting import Trust, Words
 from indexer.rebuild.unsettled import note_unsettled
 from indexer.registry import Registry, Transport, open_registry
 from indexer.registry.content import Digest
@@ -163,10 +163,9 @@ class _Rebuild:
                 listing = names.find(previous, state.repositories)
                 report.names_from, report.notes = listing.source, [*report.notes, *listing.notes]
             with self._timed("reading"):
-                reader = self._reader(state)
-                stack.callback(lambda: rejections.add(state.verdicts.rejections()))
+                # What was read must not be forgotten, whatever comes next.
+                reader = self._reader(state, lambda: rejections.add(state.verdicts.rejections()))
                 tallies = self._read(reader, state, previous, listing)
-                rejections.add(state.verdicts.rejections())
             with self._timed("planning"):
                 plans = self._plan(reader, state, previous, tallies)
                 mending = self._plan_mending(state, previous, set(tallies))
@@ -194,14 +193,15 @@ class _Rebuild:
         rejections.add(state.verdicts.rejections())
         state.recall(previous.unsettled())
         if self._config.policy.asks_verdict:
-            self._trust = Trust(state.verdicts, self._keyring, rejections.known, self._run.now)
+            seen = rejections.known, rejections.published or []
+            self._trust = Trust(state.verdicts, self._keyring, *seen, self._run.now)
         return rejections
 
     def _tell_requests(self) -> None:
         self._report.requests = self._registry.requests.as_dict()
         self._report.limited = [str(limited) for limited in self._transport.limited()]
 
-    def _reader(self, state: State) -> Reader:
+    def _reader(self, state: State, remember: Callable[[], None]) -> Reader:
         return Reader(
             self._registry,
             self._config.channel,
@@ -210,6 +210,7 @@ class _Rebuild:
             jobs=self._config.jobs,
             now=int(self._run.now.timestamp()),
             trust=self._trust,
+            remember=remember,
             advance=self._run.progress.step,
             abort=self._transport.close,
         )
@@ -244,7 +245,6 @@ class _Rebuild:
         self, reader: Reader, state: State, previous: Previous, tallies: Mapping[str, Tally]
     ) -> list[SubdirPlan]:
         config = self._config
-        is_rejected = self._trust.is_rejected if self._trust else lambda *_: False
         plans = []
         for subdir, tally in tallies.items():
             rules = Rules(
@@ -253,7 +253,7 @@ class _Rebuild:
                 look_again=partial(reader.look_again, tally=tally),
                 blobs_stay=partial(self._blobs_stay, subdir),
                 selected=lambda name: is_selected(config, name),
-                is_rejected=partial(is_rejected, subdir),
+                word=Words.of(self._trust, subdir),
                 allow_drop=config.allow_drop,
                 redraws=self._redraws(subdir, previous),
                 thorough=self._is_thorough(subdir, state),

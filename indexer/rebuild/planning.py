@@ -19,6 +19,7 @@ from indexer.progress import Progress, counted
 from indexer.rebuild.previous import PreviousSubdir, PublishedRecords
 from indexer.rebuild.spool import Spool
 from indexer.rebuild.state import State
+from indexer.rebuild.trusting import NO_WORDS, Words
 from indexer.render import shards, summary, zstd
 
 # An archive's blob: its repository, and the record that was published of it.
@@ -62,8 +63,8 @@ class Rules:
     """What decides over a single file. Times are in milliseconds.
 
     ``look_again`` reads tags anew whose files changed, ``blobs_stay`` says which of many
-    blobs are still in the registry and may stay; each is asked once a subdir. ``is_rejected`` says
-    of a repository and a record that the validator takes it back. ``redraws``: its files are
+    blobs are still in the registry and may stay; each is asked once a subdir. ``word`` is
+    what the validator says of records.
     written even where no record changes. ``thorough``: all that is built upon is looked at.
     """
 
@@ -72,7 +73,7 @@ class Rules:
     look_again: Callable[[Collection[Place]], None]
     blobs_stay: Callable[[Collection[Blob]], Collection[Blob]]
     selected: Callable[[str], bool]
-    is_rejected: Callable[[str, Record], bool] = lambda *_: False
+    word: Words = NO_WORDS
     allow_drop: bool = False
     redraws: bool = False
     thorough: bool = False
@@ -214,12 +215,19 @@ def _plan_name(plan: SubdirPlan, item: _Name, stay: Collection[Blob], rules: Rul
     )
     if sum(len(record.body) for record in result.records.values()) > _SURELY_FITS:
         # No client would read a larger shard: one name must not stop the whole channel.
-        result, left_out = fit(result, before, size_of=shards.packed_size, limit=shards.MAX_SHARD)
+        result, left_out = fit(
+            result,
+            before,
+            size_of=shards.packed_size,
+            limit=shards.MAX_SHARD,
+            stands=lambda record: rules.word.stands(item.repository, record),
+        )
         if left_out:
             plan.oversize[name] = left_out
     plan.count.add(result)
     plan.count.withdrawn += sum(
-        change.kind == "removed" and rules.is_rejected(item.repository, before[change.file_name])
+        change.kind == "removed"
+        and rules.word.is_rejected(item.repository, before[change.file_name])
         for change in result.changes
     )
     # Parsed once for all that is made of them: most of a first run's time goes here.

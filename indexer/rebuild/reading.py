@@ -86,17 +86,20 @@ class Reader:
         jobs: int,
         now: int,
         trust: Trust | None = None,
+        remember: Callable[[], None] = lambda: None,
         advance: Callable[[], None] = lambda: None,
         abort: Callable[[], None] = lambda: None,
     ) -> None:
         """``trust`` is who knows the verdicts, where the policy asks for them.
 
-        ``advance`` is told of every repository, ``abort`` is to end all that is under way.
+        ``remember`` is called before anything that was read is kept, ``advance`` is told of every
+        repository, ``abort`` is to end all that is under way.
         """
         self._registry = registry
         self._fetcher = Fetcher(registry, channel, policy, now)
         self._state = state
         self._trust = trust
+        self._remember = remember
         self._jobs = jobs
         self._now = now
         self._advance = advance
@@ -113,7 +116,7 @@ class Reader:
             self._work(selection, listings, tally)
         finally:
             listings.flush()
-            self._state.commit()
+            self._keep()
         return tally
 
     def forget_others(
@@ -316,7 +319,7 @@ class Reader:
         )
         for task, outcome in zip(tasks, outcomes, strict=True):
             self._take_package(task, outcome, tally)
-        self._state.commit()
+        self._keep()
 
     def _take_each(
         self,
@@ -357,7 +360,12 @@ class Reader:
 
     def _commit_now_and_then(self, tally: Tally) -> None:
         if (tally.read + tally.looked_again + tally.verdicts) % _COMMIT_EVERY == 0:
-            self._state.commit()
+            self._keep()
+
+    def _keep(self) -> None:
+        """Keep what was read. Of a no, the state may be lost, and its verdict deleted."""
+        self._remember()
+        self._state.commit()
 
     def _take_package(self, task: _Task, outcome: Outcome, tally: Tally) -> None:
         tally.read += not task.is_known

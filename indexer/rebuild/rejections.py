@@ -6,8 +6,9 @@ the site is lost, a file beside the state does.
 
 from __future__ import annotations
 
+import contextlib
 import hashlib
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
 
 from indexer.config import Config
 from indexer.errors import ContentError, GuardError
@@ -19,8 +20,22 @@ from indexer.trust.judging import Held
 from indexer.trust.rejections import decode_rejections, encode_rejections, remember
 
 
+@contextlib.contextmanager
+def _allowed(config: Config, notes: list[str]) -> Iterator[None]:
+    """What can't be known any more is a note where ``--allow-drop`` was said."""
+    try:
+        yield
+    except GuardError as error:
+        if not config.allow_drop:
+            raise
+        notes.append(str(error))
+
+
 class Rejections:
-    """``published`` is what the previous site remembers, ``known`` all that was ever seen."""
+    """``known`` is all that was ever seen, ``published`` what the previous site remembers.
+
+    The latter is None where the site's own has to be written anew.
+    """
 
     def __init__(self, config: Config, previous: Previous, notes: list[str]) -> None:
         """Raises GuardError where either can't be read, unless that was allowed; then a note."""
@@ -28,18 +43,17 @@ class Rejections:
         self._path = config.state / f"rejections-{channel[:12]}.json"
         self._writes = not config.dry_run
         site = Folder(previous.folder) if previous.folder is not None else None
+        self.published: list[Held] | None = None
         # What the file says; None where it has to be written anew.
         self._seen: list[Held] | None = None
-        try:
+        with _allowed(config, notes):
             self.published = read_rejections(site) if site is not None else []
+        with _allowed(config, notes):
             self._seen = self._read()
-        except GuardError as error:
-            if not config.allow_drop:
-                raise
-            # Somebody took something out of it, or has nothing better.
-            notes.append(str(error))
-            self.published = rejections_as_they_are(site) if site is not None else []
-        self.known = remember(self.published, self._seen or [])
+        remembered = self.published
+        if remembered is None:
+            remembered = rejections_as_they_are(site) if site is not None else []
+        self.known = remember(remembered, self._seen or [])
 
     def add(self, rejections: Iterable[Held]) -> None:
         """These were seen; they are remembered whatever becomes of this run."""

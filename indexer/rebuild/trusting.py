@@ -6,9 +6,10 @@ Worker threads read them; all else is done by the thread that has the state.
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Iterable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
 from datetime import datetime, timedelta
+from functools import partial
 
 from indexer.channel import codec
 from indexer.channel.artifact import place_of
@@ -58,7 +59,7 @@ class Answer:
 class Trust:
     """Verdicts for one run, by the keys that are trusted.
 
-    ``rejections`` are all that were seen before.
+    ``rejections`` are all that were seen before, ``published`` those that the site remembers.
     """
 
     def __init__(
@@ -66,9 +67,11 @@ class Trust:
         remembered: RememberedVerdicts,
         keyring: Keyring,
         rejections: Sequence[Held],
+        published: Sequence[Held],
         now: datetime,
     ) -> None:
         self._remembered = remembered
+        self._published = {_key(item) for item in published}
         self._keyring = keyring
         self._now = now
         # Of the repository that was asked for last: names come in their order.
@@ -82,10 +85,10 @@ class Trust:
     def compare(self, subdir: str, repository: str, tags: Iterable[str]) -> list[VerdictTag]:
         """Forget the verdicts that are listed no more; gives those that have to be read."""
         self._last = None
-        known = {item.tag for item in self._remembered.known(subdir, repository, self._now)}
+        known = self._remembered.known(subdir, repository, self._now)
         listed = {found for tag in tags if (found := parse_tag(tag)) is not None}
-        self._remembered.forget(subdir, repository, known - listed)
-        return sorted(listed - known, key=str)
+        self._remembered.forget(subdir, repository, {item.tag for item in known} - listed)
+        return sorted(listed - {item.tag for item in known if not item.is_due}, key=str)
 
     def read(
         self, registry: Registry, full_name: str, subdir: str, repository: str, tag: VerdictTag
@@ -150,9 +153,10 @@ class Trust:
         return any(verdicts.judge(claim).passed for claim in claims)
 
     def is_rejected(self, subdir: str, repository: str, record: Record) -> bool:
-        """Whether the validator's last word on a published record's archive is no."""
+        """Whether the validator takes a published record back, by a word that is new since then."""
         verdicts = self.judge(subdir, repository).verdicts or Verdicts()
-        return verdicts.is_rejected(record.file_name, Digest(record.sha256))
+        no = verdicts.rejection(record.file_name, Digest(record.sha256))
+        return no is not None and _key(no) not in self._published
 
     def settle(self, subdir: str, repository: str, ground: str) -> None:
         """All that was in doubt has been looked at."""
@@ -172,3 +176,29 @@ class Trust:
             text = f"{verdict.file_name} {verdict.archive} {verdict.time.isoformat()}\n"
             hasher.update(text.encode())
         return hasher.hexdigest()[:32]
+
+
+@dataclass(frozen=True, slots=True)
+class Words:
+    """What a validator says of a published record, by its repository; by default, nothing.
+
+    ``is_rejected``: it is taken back. ``stands``: it may be kept, though there is a new one.
+    """
+
+    is_rejected: Callable[[str, Record], bool] = lambda *_: False
+    stands: Callable[[str, Record], bool] = lambda *_: True
+
+    @classmethod
+    def of(cls, trust: Trust | None, subdir: str) -> Words:
+        """Those on a subdir's records, where the policy asks for verdicts."""
+        if trust is None:
+            return NO_WORDS
+        return cls(partial(trust.is_rejected, subdir), partial(trust.lets_stay, subdir))
+
+
+NO_WORDS = Words()
+
+
+def _key(rejection: Held) -> tuple[str, str, Digest, datetime]:
+    verdict = rejection.verdict
+    return verdict.subdir, verdict.file_name, verdict.archive, verdict.time

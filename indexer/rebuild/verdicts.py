@@ -29,11 +29,15 @@ _VOID = "void"
 
 @dataclass(frozen=True, slots=True)
 class Known:
-    """A verdict's tag as it is remembered, and what came of it; ``later``: it counts some day."""
+    """A verdict's tag as it is remembered, and what came of it.
+
+    ``later``: it counts some day. ``is_due``: it has to be read again.
+    """
 
     tag: VerdictTag
     result: str
     later: bool
+    is_due: bool
 
 
 @dataclass(frozen=True, slots=True)
@@ -62,19 +66,19 @@ class RememberedVerdicts:
         self._db.execute("INSERT OR REPLACE INTO meta VALUES (?, ?)", (_KEYS, keys))
 
     def known(self, subdir: str, repository: str, now: datetime) -> list[Known]:
-        """The verdicts' tags of a repository that needn't be read, in order.
-
-        Raises DamagedStateError.
-        """
+        """The verdicts' tags of a repository, in order. Raises DamagedStateError."""
         # All of it stands in an index: every run asks this of every repository.
         rows = self._db.execute(
-            "SELECT tag, result, result = 'PASSED' AND time > ?1 FROM verdict"
-            " WHERE subdir = ?2 AND repository = ?3"
-            " AND NOT (result = 'void' AND time > 0 AND time <= ?1) ORDER BY tag",
+            "SELECT tag, result, result = 'PASSED' AND time > ?1,"
+            " result = 'void' AND time > 0 AND time <= ?1 FROM verdict"
+            " WHERE subdir = ?2 AND repository = ?3 ORDER BY tag",
             (_microseconds(now), subdir, repository),
         )
         with decoding():
-            return [Known(_tag(packed), result, bool(later)) for packed, result, later in rows]
+            return [
+                Known(_tag(packed), result, bool(later), bool(is_due))
+                for packed, result, later, is_due in rows
+            ]
 
     def put(
         self,

@@ -256,7 +256,10 @@ class Promote:
         rejected = [
             item
             for subdir in shelves
-            for item in rejected_of(lacking[subdir], there[subdir])
+            for item in rejected_of(
+                lacking[subdir],
+                None if (subdir, part.repository) in promoter.denied else there[subdir],
+            )
             if self._is_meant(part, item)
         ]
         items = [

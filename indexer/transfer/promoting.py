@@ -103,6 +103,8 @@ class Promoter:
         self._audit = audit
         self._lock = threading.Lock()
         self._configs: dict[tuple[str, Digest], threading.Lock] = {}
+        # By subdir and last component: of what production lists no tags to us.
+        self.denied: set[tuple[str, str]] = set()
 
     def tags(self, subdir: str, repository: str) -> frozenset[str]:
         """The tags that production has in a repository, none where it isn't there."""
@@ -110,8 +112,11 @@ class Promoter:
             return frozenset(self._target.tags(self._full(Place(subdir, repository, ""))))
         except LoginError:
             raise
-        except (NotFoundError, DeniedError):
-            # What isn't there is refused by some.
+        except NotFoundError:
+            return frozenset()
+        except DeniedError:
+            # What isn't there is refused by some; what is there is asked for by its tag.
+            self.denied.add((subdir, repository))
             return frozenset()
 
     def archives(self, place: Place) -> set[Digest]:

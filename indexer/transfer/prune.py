@@ -7,6 +7,7 @@ before it goes: whoever marks or pushes meanwhile loses nothing.
 from __future__ import annotations
 
 import threading
+import time
 from collections.abc import Iterable, Iterator, Mapping
 from contextlib import ExitStack
 from dataclasses import dataclass, field
@@ -30,6 +31,8 @@ from indexer.trust.storage import parse_tag
 
 # After so many removals from one repository its tags are listed again.
 _BATCH = 50
+# Seconds.
+_FRESH_FOR = 10
 # Known tags that are neither packages' nor verdicts' are looked at again before each removal;
 # where there are more of them than these, that would be more requests than it is worth.
 _MAX_AGAIN = 20
@@ -51,12 +54,14 @@ class _Listing:
     registry: Registry
     full_name: str
     _tags: frozenset[str] | None = None
+    _asked_at: float = 0.0
     _lock: threading.Lock = field(default_factory=threading.Lock)
 
     def tags(self) -> frozenset[str]:
         """All that can be tags; none where the repository is gone. Raises RegistryError."""
         with self._lock:
-            if self._tags is None:
+            if self._tags is None or time.monotonic() - self._asked_at > _FRESH_FOR:
+                self._asked_at = time.monotonic()
                 try:
                     self._tags = frozenset(filter(is_tag, self.registry.tags(self.full_name)))
                 except NotFoundError:

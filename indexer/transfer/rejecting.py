@@ -41,13 +41,16 @@ class Rejected:
         return f"{self.place.subdir}/{self.file_name}"
 
 
-def rejected_of(lacking: Iterable[Held], there: Collection[str]) -> list[Rejected]:
-    """Of the verdicts that production lacks, those that reject what it may have under its tags."""
+def rejected_of(lacking: Iterable[Held], there: Collection[str] | None) -> list[Rejected]:
+    """Of the verdicts that production lacks, those that reject what it may have under its tags.
+
+    Without its tags, that is any.
+    """
     found: dict[tuple[Place, str, Digest], list[Held]] = {}
     for item in lacking:
         verdict = item.verdict
         place = place_of(verdict.subdir, verdict.file_name)
-        if place.tag in there:
+        if there is None or place.tag in there:
             found.setdefault((place, verdict.file_name, verdict.archive), []).append(item)
     return [
         Rejected(*key, tuple(items))

@@ -20,12 +20,12 @@ from indexer.registry.content import Digest
 from indexer.trust.judging import Held, Verdicts, deciding
 from indexer.trust.keys import Keyring
 from indexer.trust.reading import LostVerdictError, read_verdict
-from indexer.trust.storage import VerdictTag, parse_tag
+from indexer.trust.storage import OddVerdictError, VerdictTag, parse_tag
 
 
 @dataclass(frozen=True, slots=True)
 class Void:
-    """A verdict that counts for nothing, and why; ``lost``: only because it can't be read."""
+    """A verdict that counts for nothing, and why; ``lost``: nobody can tell what it said."""
 
     tag: str
     reason: str
@@ -99,7 +99,11 @@ class Inspector:
                     read_verdict(self.registry, full_name, subdir, repository, tag, self.keyring)
                 )
             except ContentError as error:
-                void.append(Void(str(tag), str(error), isinstance(error, LostVerdictError)))
+                void.append(
+                    Void(
+                        str(tag), str(error), isinstance(error, LostVerdictError | OddVerdictError)
+                    )
+                )
         # What can't be a tag can't be asked for, and leads nowhere.
         usable = [tag for tag in tags if is_tag(tag)]
         packages = tuple(tag for tag in usable if codec.is_package_tag(tag))

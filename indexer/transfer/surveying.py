@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import closing, suppress
 from dataclasses import dataclass, replace
+from datetime import UTC, datetime
 from typing import TypeVar
 
 from indexer.channel.artifact import Fault, archive_layers
@@ -39,8 +40,8 @@ _UNREAD = (
     "--trust, as for rebuild"
 )
 _SIGNED = (
-    "a trusted key let it in, and what its annotation says (anyone who may push writes that) "
-    "doesn't take it out; a verdict that says no does"
+    "a trusted key let it in, if only from a later date on, and what its annotation says (anyone "
+    "who may push writes that) doesn't take it out; a verdict that says no does"
 )
 # Reasons that are told of one build.
 _REASONS = 3
@@ -206,12 +207,12 @@ class Surveyor:
         return _SIGNED if self._is_signed(shelf, found) else ""
 
     def _is_signed(self, shelf: Shelf, found: Reach) -> bool:
-        """Whether verdicts alone would let it in, where the policy asks for both."""
+        """Whether verdicts alone would let it in, at whatever time."""
         policy = self.inspector.policy
-        if not (policy.asks_verdict and policy.asks_annotation):
+        if not policy.asks_verdict:
             return False
         by_verdict = replace(policy, name="attestation")
-        verdicts = Verdicts(shelf.held, self.inspector.now)
+        verdicts = Verdicts(shelf.held, datetime.max.replace(tzinfo=UTC))
         return any(admit(m, by_verdict, verdicts).status == "admitted" for m in found.leaves)
 
     def _is_let_in(self, shelf: Shelf, read: Read, found: Reach) -> bool:

@@ -112,22 +112,22 @@ class Verdicts:
             for item in mine
             if item.verdict.passed
             and item.verdict.index_json == claim.index_json
-            and not _contradiction(item.verdict, claim)
             and self._is_past(item)
         )
         if failed and (passed is None or passed.verdict.time <= failed.verdict.time):
             return Judgement(rejected=True, reason=_no(failed), held=failed)
-        if passed:
+        if passed and not _contradiction(passed.verdict, claim):
             return Judgement(passed=True, held=passed)
         return Judgement(reason=self._near(claim))
 
-    def is_rejected(self, file_name: str, archive: Digest) -> bool:
-        """Whether the last word on an archive is no, whatever lies beside it."""
+    def rejection(self, file_name: str, archive: Digest) -> Held | None:
+        """The last word on an archive, where it is no, whatever lies beside it."""
         known = self._by_file.get(file_name, [])
         mine = [item for item in known if item.verdict.archive == archive]
         failed = _latest(item for item in mine if not item.verdict.passed)
         passed = _latest(item for item in mine if item.verdict.passed and self._is_past(item))
-        return failed is not None and (passed is None or passed.verdict.time <= failed.verdict.time)
+        is_last = failed and (passed is None or passed.verdict.time <= failed.verdict.time)
+        return failed if is_last else None
 
     def _is_past(self, item: Held) -> bool:
         return self._now is not None and item.verdict.time <= self._now

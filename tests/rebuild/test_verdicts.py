@@ -215,10 +215,12 @@ def test_rejections_can_be_taken_out_by_hand(gate: Gate) -> None:
     gate.rebuild()
     assert gate.indexed() == {}
     path = gate.rig.site / "history/rejections.json"
+    (beside,) = (gate.rig.root / "state").glob("rejections-*.json")
     for left, package in ((1, ALPHA), (0, BETA)):
         lines = path.read_bytes().split(b"\n")
         kept = [line.rstrip(b",") for line in lines[1:-2] if package.name.encode() not in line]
-        path.write_bytes(b"[\n" + b",\n".join(kept) + b"\n]\n")
+        for file in (path, beside):
+            file.write_bytes(b"[\n" + b",\n".join(kept) + b"\n]\n")
         gate.rebuild(allow_drop=True)
         assert path.exists() == bool(left)
     assert set(gate.indexed()) == {ALPHA.file_name, BETA.file_name}
@@ -400,3 +402,58 @@ def test_a_no_that_was_seen_outlives_a_run_that_broke_off(gate: Gate) -> None:
     report = gate.rebuild(full=True)
     assert gate.indexed() == {}
     assert "the verdict itself is gone" in told(report)
+
+
+@pytest.mark.parametrize("damage", ["deleted", "junk", "altered"])
+def test_what_the_site_lost_is_known_beside_the_state(gate: Gate, damage: str) -> None:
+    """Whoever says --allow-drop means something else."""
+    gate.push(ALPHA)
+    gate.validate(ALPHA)
+    no = gate.reject(ALPHA, time=VALIDATED_AT + HOUR)
+    gate.rebuild()
+    gate.remove_verdict(ALPHA, no)
+    path = gate.rig.site / "history/rejections.json"
+    data = path.read_bytes()
+    if damage == "deleted":
+        path.unlink()
+    else:
+        path.write_bytes(b"junk" if damage == "junk" else data.replace(b"alpha", b"alphb"))
+    gate.rebuild(allow_drop=True)
+    assert gate.indexed() == {}
+    # And what was damaged is whole again.
+    assert b"alpha-1.0-0.conda" in path.read_bytes()
+    assert gate.rebuild().outcome == "unchanged"
+
+
+def test_lost_yeses_are_no_withdrawal(gate: Gate) -> None:
+    packages = [build(f"p{number}") for number in range(25)]
+    tags = []
+    for package in packages:
+        gate.push(package)
+        gate.reject(package)
+        tags.append(gate.validate(package, time=VALIDATED_AT + HOUR))
+    gate.rebuild()
+    assert len(gate.indexed()) == 25
+    for package, tag in zip(packages, tags, strict=True):
+        gate.remove_verdict(package, tag)
+    with pytest.raises(GuardError, match=r"25 of 25 records would go"):
+        gate.rebuild()
+
+
+def test_the_last_yes_decides_what_may_be_said_of_an_archive(gate: Gate) -> None:
+    gate.push(ALPHA)
+    gate.validate(ALPHA)
+    gate.validate(ALPHA, md5="0" * 32, time=VALIDATED_AT + HOUR)
+    report = gate.rebuild()
+    assert gate.indexed() == {}
+    assert f"with the md5 {'0' * 32}; here it is {ALPHA.md5}" in told(report)
+
+
+def test_no_verdict_is_told_of_once_its_tag_is_gone(gate: Gate) -> None:
+    gate.push(ALPHA)
+    tag = f"sha256-{ALPHA.sha256}.{'0' * 32}"
+    gate.push(ALPHA, tag=tag)
+    assert "not that of a verdict" in told(gate.rebuild())
+    gate.rig.fake.remove_tag(gate.full_name(place_of("noarch", ALPHA.file_name)), tag)
+    gate.rig.now += timedelta(days=1)
+    assert told(gate.rebuild()) == ""

@@ -233,8 +233,9 @@ def test_the_rules_hold_for_any_verdicts_in_any_order(
     ],
 )
 def test_what_is_rejected_whatever_lies_beside_it(items: list[Held], *, rejected: bool) -> None:
-    assert Verdicts(items, NOW).is_rejected(FILE, ARCHIVE) == rejected
-    assert not Verdicts(items, NOW).is_rejected("other-1-0.conda", ARCHIVE)
+    found = Verdicts(items, NOW).rejection(FILE, ARCHIVE)
+    assert found == (NO if rejected else None)
+    assert Verdicts(items, NOW).rejection("other-1-0.conda", ARCHIVE) is None
 
 
 def test_of_what_says_the_same_again_one_decides() -> None:
