@@ -7,6 +7,7 @@ without one; where the change fails, a line with ``failed`` follows.
 from __future__ import annotations
 
 import contextlib
+import fcntl
 import getpass
 import os
 import socket
@@ -58,6 +59,8 @@ class AuditLog:
         with self._lock:
             descriptor = self._open()
             try:
+                # A line that another process is just writing looks like one that broke off.
+                fcntl.flock(descriptor, fcntl.LOCK_EX)
                 if _ends_amid_a_line(descriptor):
                     data = b"\n" + data
                 # One write at the end of the file: lines of two processes don't mix.
