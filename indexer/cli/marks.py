@@ -17,7 +17,6 @@ from indexer.transfer.outcome import Crew, Outcome
 from indexer.transfer.references import read_references
 from indexer.trust.keys import short_id
 
-_FAILED_EXIT = 5
 # What an indexer makes of a build, in words.
 _STATUS = {
     "indexed": "let in",
@@ -85,7 +84,7 @@ def marks(
         else:
             click.echo(f"Failed: {failure.what}: {failure.reason}")
     if outcome.failed:
-        sys.exit(_FAILED_EXIT)
+        sys.exit(options.FAILED_EXIT)
 
 
 def _as_text(marks: Marks, policy: str, key: str) -> Iterator[str]:

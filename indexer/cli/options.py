@@ -29,7 +29,7 @@ from indexer.trust.keys import load_keyring
 F = TypeVar("F", bound=Callable[..., Any])
 T = TypeVar("T")
 
-_FAILED_EXIT = 5
+FAILED_EXIT = 5
 
 config_file = click.option(
     "--config",
@@ -241,7 +241,7 @@ def shown(
             f"without --dry-run nothing would be {verb}. {HOW_TO_LOG_IN}"
         )
     if outcome.failed:
-        sys.exit(_FAILED_EXIT)
+        sys.exit(FAILED_EXIT)
 
 
 def _note_limits(outcome: Outcome, session: Session) -> None:

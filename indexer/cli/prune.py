@@ -23,7 +23,6 @@ from indexer.transfer.references import parse_manifest_reference, read_lines
 from indexer.transfer.restore import Restore
 from indexer.transfer.surveying import read_first_seen
 
-_FAILED_EXIT = 5
 _DURATION = re.compile(r"([0-9]{1,6})([mhdw])")
 _UNITS = {"m": "minutes", "h": "hours", "d": "days", "w": "weeks"}
 
@@ -187,7 +186,7 @@ def _prune(config: ChannelConfig, limits: Limits, max_prune: float, *, yes: bool
         if log is None and (plan.packages or plan.verdicts):
             click.echo("Nothing was taken out: say --yes to do it.")
     if job.outcome.failed:
-        sys.exit(_FAILED_EXIT)
+        sys.exit(options.FAILED_EXIT)
 
 
 def _restore(config: ChannelConfig, refs: tuple[str, ...], *, yes: bool) -> None:
@@ -211,7 +210,7 @@ def _restore(config: ChannelConfig, refs: tuple[str, ...], *, yes: bool) -> None
         else:
             click.echo(f"{len(plan) - is_back:,} can be taken back: say --yes to do it.")
     if job.outcome.failed:
-        sys.exit(_FAILED_EXIT)
+        sys.exit(options.FAILED_EXIT)
 
 
 def _show_plan(plan: Plan, now: datetime) -> None:

@@ -163,8 +163,7 @@ class _Rebuild:
                 listing = names.find(previous, state.repositories)
                 report.names_from, report.notes = listing.source, [*report.notes, *listing.notes]
             with self._timed("reading"):
-                # What was read must not be forgotten, whatever comes next.
-                reader = self._reader(state, lambda: rejections.add(state.verdicts.rejections()))
+                reader = self._reader(state, rejections)
                 tallies = self._read(reader, state, previous, listing)
             with self._timed("planning"):
                 plans = self._plan(reader, state, previous, tallies)
@@ -201,7 +200,8 @@ class _Rebuild:
         self._report.requests = self._registry.requests.as_dict()
         self._report.limited = [str(limited) for limited in self._transport.limited()]
 
-    def _reader(self, state: State, remember: Callable[[], None]) -> Reader:
+    def _reader(self, state: State, rejections: Rejections) -> Reader:
+        trust = self._trust
         return Reader(
             self._registry,
             self._config.channel,
@@ -209,8 +209,9 @@ class _Rebuild:
             policy=self._config.policy,
             jobs=self._config.jobs,
             now=int(self._run.now.timestamp()),
-            trust=self._trust,
-            remember=remember,
+            trust=trust,
+            # What was read must not be forgotten, whatever comes next.
+            remember=lambda: rejections.add(trust.newly_rejected() if trust else ()),
             advance=self._run.progress.step,
             abort=self._transport.close,
         )

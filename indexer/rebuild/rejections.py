@@ -57,7 +57,8 @@ class Rejections:
 
     def add(self, rejections: Iterable[Held]) -> None:
         """These were seen; they are remembered whatever becomes of this run."""
-        self.known = remember(self.known, rejections)
+        if new := list(rejections):
+            self.known = remember(self.known, new)
         if self.known != self._seen and self._writes:
             replace_file(self._path, encode_rejections(self.known))
             self._seen = self.known

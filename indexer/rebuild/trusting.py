@@ -15,7 +15,7 @@ from indexer.channel import codec
 from indexer.channel.artifact import place_of
 from indexer.channel.record import Record
 from indexer.errors import ContentError
-from indexer.rebuild.verdicts import RememberedVerdicts
+from indexer.rebuild.verdicts import Known, RememberedVerdicts
 from indexer.registry.base import Registry
 from indexer.registry.content import Digest
 from indexer.trust.judging import Held, Verdicts
@@ -76,6 +76,8 @@ class Trust:
         self._now = now
         # Of the repository that was asked for last: names come in their order.
         self._last: tuple[tuple[str, str], Judged] | None = None
+        self._listed: tuple[tuple[str, str], list[Known]] | None = None
+        self._rejected: list[Held] = []
         self._rejections: dict[tuple[str, str], list[Held]] = {}
         for item in rejections:
             repository = codec.repository_name(item.verdict.name)
@@ -85,9 +87,11 @@ class Trust:
     def compare(self, subdir: str, repository: str, tags: Iterable[str]) -> list[VerdictTag]:
         """Forget the verdicts that are listed no more; gives those that have to be read."""
         self._last = None
-        known = self._remembered.known(subdir, repository, self._now)
+        known = self._known(subdir, repository)
         listed = {found for tag in tags if (found := parse_tag(tag)) is not None}
-        self._remembered.forget(subdir, repository, {item.tag for item in known} - listed)
+        if gone := {item.tag for item in known} - listed:
+            self._remembered.forget(subdir, repository, gone)
+            self._listed = None
         return sorted(listed - {item.tag for item in known if not item.is_due}, key=str)
 
     def read(
@@ -106,11 +110,18 @@ class Trust:
 
     def take(self, subdir: str, repository: str, tag: VerdictTag, answer: Answer) -> None:
         """Remember what was read."""
-        self._last = None
+        self._last = self._listed = None
+        if answer.held is not None and not answer.held.verdict.passed:
+            self._rejected.append(answer.held)
         if not answer.is_lost:
             found = answer.held or answer.reason
             until = self._now + _ODD_FOR if answer.is_odd else None
             self._remembered.put(subdir, repository, tag, found, until)
+
+    def newly_rejected(self) -> list[Held]:
+        """Every no that was read since this was asked last."""
+        rejected, self._rejected = self._rejected, []
+        return rejected
 
     def has_changed(self, subdir: str, repository: str) -> bool:
         """Whether a repository has to be judged anew, though its verdicts are those known."""
@@ -166,10 +177,17 @@ class Trust:
         rejections = self._rejections.get((subdir, repository), [])
         return Verdicts([*self._remembered.held(subdir, repository), *rejections], self._now)
 
+    def _known(self, subdir: str, repository: str) -> list[Known]:
+        """What is remembered of a repository's tags; listing and judging it ask one after other."""
+        key = (subdir, repository)
+        if self._listed is None or self._listed[0] != key:
+            self._listed = (key, self._remembered.known(subdir, repository, self._now))
+        return self._listed[1]
+
     def ground(self, subdir: str, repository: str) -> str:
         """What a repository is judged on now, as one hash."""
         hasher = hashlib.sha256(self._keyring.fingerprint.encode())
-        for known in self._remembered.known(subdir, repository, self._now):
+        for known in self._known(subdir, repository):
             hasher.update(f"{known.tag} {known.result} {known.later}\n".encode())
         for item in self._rejections.get((subdir, repository), []):
             verdict = item.verdict

@@ -21,7 +21,7 @@ from indexer.transfer.job import Job
 from indexer.transfer.outcome import Crew, Failure, Item, Outcome
 from indexer.transfer.references import Reference
 from indexer.transfer.standing import Inspector, Shelf
-from indexer.trust.judging import Claim, Verdicts
+from indexer.trust.judging import Claim
 from indexer.trust.storage import put_verdict
 from indexer.trust.verdict import Verdict
 
@@ -188,9 +188,9 @@ class Mark:
         """Whether this key's last word on an archive is what is to be said."""
         claim = Claim.of_layer(layer, index_json_of(found))
         if self._saying.passed:
-            return Verdicts(shelf.held, self._now()).judge(claim).passed
+            return shelf.verdicts(self._now()).judge(claim).passed
         # A yes that is dated in the future will count one day; then the no must be later.
-        return Verdicts(shelf.held, datetime.max.replace(tzinfo=UTC)).judge(claim).rejected
+        return shelf.verdicts(datetime.max.replace(tzinfo=UTC)).judge(claim).rejected
 
     def _verdict(
         self, shelf: Shelf, found: Found, layer: Descriptor, signatory: Signatory, scratch: Path

@@ -25,7 +25,7 @@ from indexer.transfer.references import Reference
 from indexer.transfer.refusing import refusal
 from indexer.transfer.rejecting import Rejected, pass_on, rejected_of, without
 from indexer.transfer.standing import Inspector, Shelf
-from indexer.trust.judging import Claim, Held, Verdicts
+from indexer.trust.judging import Claim, Held
 from indexer.trust.storage import VerdictTag, parse_tag
 
 # Without keys anybody's verdicts go along, of one build at most so many.
@@ -336,7 +336,7 @@ class Promote:
         return _Seen("indexed", todo, failures, notes, beside=beside)
 
     def _let_in(self, shelf: Shelf, looked: Looked) -> Iterator[LetIn]:
-        verdicts = Verdicts(shelf.held, self._source.now)
+        verdicts = shelf.verdicts(self._source.now)
         for record in looked.reading.records:
             index_json = Digest(looked.reading.index_json[record.file_name])
             held = verdicts.judge(Claim.of_record(record, index_json)).held

@@ -6,7 +6,7 @@ The same reading as the main job's, without its state: for commands that look at
 from __future__ import annotations
 
 from collections.abc import Collection, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from datetime import datetime
 
 from indexer.channel import codec
@@ -49,6 +49,13 @@ class Shelf:
     void: tuple[Void, ...] = ()
     unread: tuple[VerdictTag, ...] = ()
     others: tuple[str, ...] = ()
+    _judging: dict[datetime, Verdicts] = field(default_factory=dict, compare=False, repr=False)
+
+    def verdicts(self, now: datetime) -> Verdicts:
+        """Those that count, to judge all of its tags by: put in order once for each time."""
+        if now not in self._judging:
+            self._judging[now] = Verdicts(self.held, now)
+        return self._judging[now]
 
     def lacking(self, there: Collection[str], now: datetime) -> list[Held]:
         """The verdicts that can decide at ``now`` and whose tags aren't among those ``there``."""
@@ -122,4 +129,4 @@ class Inspector:
         """What a tag leads to, and what the indexer would make of it."""
         fetcher = Fetcher(self.registry, self.channel, self.policy, int(self.now.timestamp()))
         place = Place(shelf.subdir, shelf.repository, tag)
-        return fetcher.fetch(place, (), Verdicts(shelf.held, self.now))
+        return fetcher.fetch(place, (), shelf.verdicts(self.now))

@@ -21,12 +21,12 @@ from indexer.registry.content import (
     RawManifest,
     parse_manifest,
 )
-from indexer.render.history import UNSETTLED, decode_unsettled
+from indexer.render.history import MAX_FILE, UNSETTLED, decode_unsettled
 from indexer.transfer.doomed import Left, Look, Spared, Survey, since
 from indexer.transfer.job import Job
 from indexer.transfer.standing import Inspector, Shelf
 from indexer.trust.admission import admit
-from indexer.trust.judging import Held, Verdicts
+from indexer.trust.judging import Held
 from indexer.trust.storage import parse_tag
 
 T = TypeVar("T")
@@ -34,7 +34,6 @@ R = TypeVar("R")
 
 # An image index of packages has a handful.
 _MAX_MANIFESTS = 64
-_MAX_UNSETTLED = 256 * 1024 * 1024
 _UNREAD = (
     "there are verdicts on it, and no key is trusted to read them: say --policy attestation and "
     "--trust, as for rebuild"
@@ -56,7 +55,7 @@ def read_first_seen(site: Published) -> FirstSeen:
     Raises GuardError where it can't be read.
     """
     try:
-        data = read_bytes(site, UNSETTLED, _MAX_UNSETTLED)
+        data = read_bytes(site, UNSETTLED, MAX_FILE)
         return decode_unsettled(data) if data is not None else {}
     except (ContentError, ConfigError) as error:
         raise GuardError(
@@ -212,7 +211,7 @@ class Surveyor:
         if not policy.asks_verdict:
             return False
         by_verdict = replace(policy, name="attestation")
-        verdicts = Verdicts(shelf.held, datetime.max.replace(tzinfo=UTC))
+        verdicts = shelf.verdicts(datetime.max.replace(tzinfo=UTC))
         return any(admit(m, by_verdict, verdicts).status == "admitted" for m in found.leaves)
 
     def _is_let_in(self, shelf: Shelf, read: Read, found: Reach) -> bool:
