@@ -20,7 +20,6 @@ from datetime import UTC, datetime
 from pathlib import Path
 
 from indexer.channel.policy import DEFAULT_POLICY
-from indexer.config import read_channel
 from indexer.errors import (
     CfIndexError,
     ConfigError,
@@ -32,6 +31,7 @@ from indexer.errors import (
 )
 from indexer.progress import SILENCE, Progress
 from indexer.registry import Registry, RegistryAddress, Transport, open_registry
+from indexer.settings import read_channel
 from indexer.transfer.job import Job
 from indexer.transfer.outcome import Failure, Item, Outcome
 from indexer.transfer.package import Package, PackageBuild

@@ -22,19 +22,21 @@ ALLOWED: dict[str, set[str]] = {
     "channel": {"errors", "registry.address", "registry.content"},
     # Keys and verdicts, and what they say of what a manifest offers.
     "trust": {"errors", "channel", "registry"},
-    "config": {"errors", "channel", "registry.address", "trust.keys"},
+    "settings": {"errors", "channel", "registry.address", "trust.keys"},
+    "config": {"errors", "settings", "channel", "registry.address", "trust.keys"},
     "render": {"errors", "channel"},
     "published": {"errors", "registry", "render", "trust"},
     "check": {"errors", "files", "parallel", "progress", "channel", "render", "published"},
     # One tag, asked for and understood: for the main job and for those who copy.
     "fetching": {"errors", "channel", "registry", "trust"},
     "cli": {
-        "errors", "progress", "config", "channel", "registry", "published", "check", "trust",
+        "errors", "progress", "settings", "config", "channel", "registry", "published", "check",
+        "trust",
         "rebuild.pipeline", "rebuild.report", "transfer",
     },
     "__main__": {"cli"},
     # For other programs: the same as the command line, without it.
-    "api": {"errors", "progress", "config", "channel", "registry", "transfer"},
+    "api": {"errors", "progress", "settings", "channel", "registry", "transfer"},
     "transfer": {
         "errors", "files", "parallel", "progress", "config", "channel", "registry", "render",
         "published", "fetching", "trust",

@@ -8,10 +8,10 @@ import click
 
 from indexer.check import check_channel
 from indexer.cli.display import Terminal
-from indexer.config import read_seconds
 from indexer.errors import ConfigError
 from indexer.published import Folder, open_published
 from indexer.registry import Transport
+from indexer.settings import read_seconds
 
 
 @click.command(short_help="Read a published channel back and say what is wrong with it.")

@@ -13,9 +13,10 @@ import click
 
 from indexer.cli import options
 from indexer.cli.display import show_trouble
-from indexer.config import ChannelConfig, read_share
+from indexer.config import ChannelConfig
 from indexer.registry.github import APIS
 from indexer.registry.removal import open_remover
+from indexer.settings import read_share
 from indexer.transfer.doomed import Limits, Plan
 from indexer.transfer.naming import list_repositories
 from indexer.transfer.prune import Prune
