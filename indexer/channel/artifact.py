@@ -12,8 +12,9 @@ from dataclasses import dataclass, field
 from typing import Literal
 
 from indexer.channel import codec
+from indexer.channel.about import NOTHING_KNOWN, About, about_of
 from indexer.channel.index_json import Identity, IndexJson
-from indexer.channel.record import CONDA, EXTENSIONS, TARBZ2, Record
+from indexer.channel.record import CONDA, EXTENSIONS, TARBZ2, Record, name_version_build
 from indexer.errors import ContentError, printable
 from indexer.registry.address import is_repository, is_tag
 from indexer.registry.content import Descriptor, ImageManifest
@@ -43,7 +44,7 @@ class Place:
 
 def place_of(subdir: str, file_name: str) -> Place:
     """Where the artifact that holds a package file belongs."""
-    name, version, build = file_name.removesuffix(CONDA).removesuffix(TARBZ2).rsplit("-", 2)
+    name, version, build = name_version_build(file_name)
     return Place(subdir, codec.repository_name(name), codec.tag_name(version, build))
 
 
@@ -95,12 +96,14 @@ class Reading:
     Whatever an uploader made of them, notes are short and printable, as faults are.
 
     ``index_json`` has, by file name, the digest (hex) of the index.json that a record was made of.
+    ``about`` is what the package says of itself.
     """
 
     records: tuple[Record, ...] = ()
     faults: tuple[Fault, ...] = ()
     notes: tuple[str, ...] = ()
     index_json: Mapping[str, str] = field(default_factory=dict)
+    about: About = NOTHING_KNOWN
 
     def __post_init__(self) -> None:
         object.__setattr__(self, "notes", tuple(map(printable, self.notes)))
@@ -137,7 +140,8 @@ def read_artifact(place: Place, manifest: ImageManifest, index: IndexJson) -> Re
         if known.sha256 != record.sha256:
             raise ContentError(f"two different archives called {file_name}")
     made_of = dict.fromkeys(records, index_json_layer(manifest).digest.hex)
-    return Reading(tuple(records.values()), tuple(faults), tuple(notes), made_of)
+    about = about_of(manifest.annotations)
+    return Reading(tuple(records.values()), tuple(faults), tuple(notes), made_of, about)
 
 
 def merge_readings(readings: Sequence[Reading]) -> Reading:
@@ -149,7 +153,8 @@ def merge_readings(readings: Sequence[Reading]) -> Reading:
     faults = tuple(fault for reading in readings for fault in reading.faults)
     notes = tuple(note for reading in readings for note in reading.notes)
     made_of = {name: item for reading in readings for name, item in reading.index_json.items()}
-    return Reading(tuple(records.values()), faults, notes, made_of)
+    about = next((reading.about for reading in readings if reading.about), NOTHING_KNOWN)
+    return Reading(tuple(records.values()), faults, notes, made_of, about)
 
 
 def _is_index_json(layer: Descriptor) -> bool:

@@ -25,7 +25,7 @@ _MAX_INTEGER = 2**63
 _MAX_TEXT = 4096
 
 # CEP 26. Names that begin with "__" are those of virtual packages: nobody may publish one.
-_NAME = re.compile(r"(?!__)[a-z0-9_][a-z0-9_.-]{0,63}")
+NAME = re.compile(r"(?!__)[a-z0-9_][a-z0-9_.-]{0,63}")
 _BUILD = re.compile(r"[a-zA-Z0-9_.+]{1,64}")
 _VERSION = re.compile(r"[a-zA-Z0-9_.+!]{1,64}")
 SUBDIR = re.compile(r"noarch|[a-z0-9]{1,32}-[a-z0-9]{1,32}")
@@ -77,6 +77,7 @@ _SPEC = re.compile(
     rf"(?: *(?P<versions>{_ONE}(?: *[,|] *{_ONE})*)(?:(?: +=?|=)[A-Za-z0-9_.*+]+)?)?"
     r"(?:\[(?!namespace)[a-z_0-9]+=['\"]?[A-Za-z0-9 _.*+!=<>~|,-]+['\"]?\])? *"
 )
+_NAME_IN_SPEC = re.compile(r" *([^\s=<>!~\[;|,:]*)(::)?")
 _ALTERNATIVE = re.compile(r"[,|]")
 _SEPARATOR = re.compile(r"[._]")
 
@@ -153,7 +154,7 @@ def _load(data: bytes) -> dict[str, Any]:
 
 def identity_of(document: Mapping[str, Any]) -> Identity:
     """What a package is, by an index.json or a record of any index. Raises ContentError."""
-    name = _matching(document, "name", _NAME)
+    name = _matching(document, "name", NAME)
     version = _version(document)
     build = _matching(document, "build", _BUILD)
     if "subdir" in document:
@@ -307,6 +308,16 @@ def _against_spec(spec: str) -> str | None:
         if version and (reason := _against_components(version)):
             return f"no match spec that all clients can read ({version!r}: {reason})"
     return against_parsing(spec)
+
+
+@functools.lru_cache(maxsize=65536)
+def dependency_name(spec: str) -> str:
+    """The name of the package that a match spec asks for, lower-cased as conda does it.
+
+    Empty where there is none, or where the spec names a channel: it may be another one.
+    """
+    match = _NAME_IN_SPEC.match(spec)
+    return match[1].lower() if match and not match[2] else ""
 
 
 @functools.lru_cache(maxsize=65536)

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import base64
 from collections.abc import Collection, Iterable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any
 
 import orjson
@@ -48,7 +48,8 @@ _TYPES = {extension: media_type for media_type, extension in ARCHIVE_TYPES.items
 class Archive:
     """An archive that is to be pushed, and what is said of it beside its bytes.
 
-    ``created`` is the time of the upload in the peer's spelling, ``%Y.%m.%d.%H%M%S``.
+    ``created`` is the time of the upload in the peer's spelling, ``%Y.%m.%d.%H%M%S``;
+    ``annotations`` are those of its manifest that say what the package is about.
     """
 
     file_name: str
@@ -59,6 +60,7 @@ class Archive:
     info_digest: Digest
     info_size: int
     created: str
+    annotations: Mapping[str, str] = field(default_factory=dict)
 
     @property
     def extension(self) -> str:
@@ -118,10 +120,10 @@ def archive_hashes(raw: RawManifest, file_name: str) -> tuple[str, str | None] |
 def with_archives(previous: RawManifest | None, new: Sequence[Archive], status_key: str) -> bytes:
     """The manifest of a tag once some archives are in it; what is there already stays.
 
-    The archives are those of one build; the info layers are those of the last. The other
-    format's archive, layers of other kinds and annotations are kept. Content that is
-    new under this tag is never born validated: then the annotation ``status_key`` goes. The
-    same content gives the same bytes. Raises ContentError where the tag can't hold it.
+    The archives are those of one build; the info layers, and what is said of the package, are
+    those of the last. The other format's archive, layers of other kinds and annotations are kept.
+    Content that is new under this tag is never born validated: then the annotation ``status_key``
+    goes. The same content gives the same bytes. Raises ContentError where the tag can't hold it.
     """
     *earlier, last = new
     old = _document(previous) if previous is not None else {}
@@ -133,7 +135,7 @@ def with_archives(previous: RawManifest | None, new: Sequence[Archive], status_k
     types = {layer["mediaType"] for layer in layers}
     names = {archive.file_name for archive in new}
     kept = [layer for layer in old_layers if not _gives_way(layer, types, names)]
-    annotations = dict(old.get("annotations") or {})
+    annotations = {**(old.get("annotations") or {}), **last.annotations}
     # The info archive is made of the archive, and another tool makes it of other bytes.
     judged = {*(str(archive.digest) for archive in new), str(Digest.of(last.index_json))}
     if not judged <= {layer["digest"] for layer in old_layers}:

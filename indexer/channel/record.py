@@ -23,6 +23,12 @@ def section_of(file_name: str) -> str:
     return "packages" if file_name.endswith(TARBZ2) else "packages.conda"
 
 
+def name_version_build(file_name: str) -> tuple[str, str, str]:
+    """What a package file's name is made of (CEP 26); ValueError where it is no such name."""
+    name, version, build = file_name.removesuffix(CONDA).removesuffix(TARBZ2).rsplit("-", 2)
+    return name, version, build
+
+
 def encode(fields: object) -> bytes:
     """JSON with sorted keys, so that the same content is the same bytes (DESIGN decision 8).
 

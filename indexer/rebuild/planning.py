@@ -8,15 +8,18 @@ from __future__ import annotations
 import hashlib
 from collections.abc import Callable, Collection, Iterable, Mapping
 from dataclasses import dataclass, field
+from functools import partial
 from typing import Any
 
 from indexer.channel import codec
+from indexer.channel.about import NOTHING_KNOWN, About
 from indexer.channel.artifact import Place, place_of
 from indexer.channel.plan import Count, Held, fit, in_question, plan_name
 from indexer.channel.record import Record
 from indexer.errors import ContentError, GuardError
 from indexer.progress import Progress, counted
-from indexer.rebuild.previous import PreviousSubdir, PublishedRecords
+from indexer.rebuild.look import is_of_this_version
+from indexer.rebuild.previous import Previous, PreviousSubdir, PublishedRecords
 from indexer.rebuild.spool import Spool
 from indexer.rebuild.state import State
 from indexer.rebuild.trusting import NO_WORDS, Words
@@ -41,8 +44,8 @@ class SubdirPlan:
     longer are, ``summaries`` all names' summaries. ``rewrites`` says that the spool holds every
     record, not only changes. ``published`` are the names to be remembered as published;
     ``oversize`` are files that would make their name's shard larger than clients read.
-    ``by_changes``: it puts changes into files that were found to be sound, and no more was looked
-    at than those.
+    ``retold``: a summary is another one, whether a record is or not. ``by_changes``: it puts
+    changes into files that were found to be sound, and no more was looked at than those.
     """
 
     subdir: str
@@ -55,7 +58,12 @@ class SubdirPlan:
     held: list[Held] = field(default_factory=list)
     published: dict[str, str | None] = field(default_factory=dict)
     oversize: dict[str, tuple[str, ...]] = field(default_factory=dict)
+    retold: bool = False
     by_changes: bool = False
+
+    def changes_files(self) -> bool:
+        """Whether anything that is published of it becomes another."""
+        return self.rewrites or self.retold or self.count.total > 0
 
 
 @dataclass(frozen=True, slots=True)
@@ -108,21 +116,25 @@ def plan_subdir(
         every_shard = rules.thorough or len(previous.shards) <= _FEW
         closely = previous.shards if every_shard else set(chosen)
         whole = previous.is_whole() and not previous.unsound_shards(closely)
-    summaries = _summaries(previous) if whole and not unsound else None
+    idle = whole and not (chosen or unsound or rules.redraws)
+    # Where nothing is to be written, nobody asks what they say.
+    earlier = {} if idle and previous.has_summaries() else _summaries(previous)
+    summaries = earlier if whole and not unsound else None
     plan = SubdirPlan(
         subdir=previous.subdir,
         spool=Spool(),
         count=Count(before=previous.entry.records if previous.entry else 0),
         shards=dict(previous.shards),
-        summaries=summaries or {},
+        summaries=dict(summaries or {}),
         rewrites=summaries is None,
     )
     names = every if plan.rewrites else chosen
     progress.begin(f"Planning {previous.subdir}", len(names))
-    found = _plan_names(plan, counted(names, progress), published, state, rules)
+    sources = _Sources(previous.subdir, published, state, earlier or {})
+    found = _plan_names(plan, counted(names, progress), sources, rules)
     progress.end()
     wants_all = plan.rewrites or rules.thorough or rules.redraws or previous.foreign
-    plan.by_changes = plan.count.total > 0 and not wants_all
+    plan.by_changes = plan.changes_files() and not wants_all
     if plan.rewrites:
         # What damage took is counted as gone: the guard has to know of it.
         plan.count.before = max(plan.count.before, found)
@@ -130,11 +142,40 @@ def plan_subdir(
     return plan
 
 
+def plan_mending(
+    previous: Previous,
+    read: Collection[str],
+    state: State,
+    progress: Progress,
+    *,
+    allow_drop: bool,
+) -> list[SubdirPlan]:
+    """Plans for subdirs that aren't ``read``, but whose files the channel's can't be made of.
+
+    Some of those files were lost, or another version made them. Raises GuardError.
+    """
+    rules = Rules(
+        now=0,
+        may_change=lambda _: False,
+        look_again=lambda _: None,
+        blobs_stay=set,
+        selected=lambda _: False,
+        allow_drop=allow_drop,
+        redraws=True,
+    )
+    subdirs = [previous.subdir(name) for name in previous.subdirs() if name not in read]
+    return [
+        plan_subdir(subdir, state, rules, progress)
+        for subdir in subdirs
+        if not (subdir.can_be_linked() and is_of_this_version(subdir.entry))
+    ]
+
+
 def _is_clean(name: str, known: Mapping[str, str | None], published: Mapping[str, str]) -> bool:
     return known.get(name) is not None and known[name] == published.get(name)
 
 
-def _summaries(previous: PreviousSubdir) -> dict[str, summary.NameSummary] | None:
+def _summaries(previous: PreviousSubdir) -> Mapping[str, summary.NameSummary] | None:
     try:
         return previous.summaries()
     except ContentError:
@@ -143,7 +184,10 @@ def _summaries(previous: PreviousSubdir) -> dict[str, summary.NameSummary] | Non
 
 @dataclass(frozen=True, slots=True)
 class _Name:
-    """One name, published and as it is now. ``stays``: this run isn't to touch it."""
+    """One name, published and as it is now. ``stays``: this run isn't to touch it.
+
+    ``about`` tells what one of its files says of the package.
+    """
 
     name: str
     repository: str
@@ -151,13 +195,47 @@ class _Name:
     before: Mapping[str, Record]
     after: Mapping[str, Record]
     stays: bool
+    about: Callable[[str], About]
+
+
+@dataclass(frozen=True, slots=True)
+class _Sources:
+    """What names are planned by: records and summaries as published, and what is remembered."""
+
+    subdir: str
+    published: PublishedRecords
+    state: State
+    summaries: Mapping[str, summary.NameSummary]
+
+    def load(self, name: str, rules: Rules) -> _Name:
+        """One name. Raises GuardError where what was published of it can't be read any more."""
+        repository = codec.repository_name(name)
+        packed, before = self.published.of(name)
+        stays = not rules.selected(name)
+        if not before and name in self.published.names() and not rules.allow_drop:
+            raise GuardError(
+                f"The published records of {name} in {self.subdir} can't be read any more, neither "
+                "from its shard nor from repodata.json: their entry times would be lost. Put a "
+                "sound copy of the site there, name one by --previous, or say --allow-drop."
+            )
+        after = before if stays else self.state.records(self.subdir, repository, name)
+        return _Name(name, repository, packed, before, after, stays, partial(self._about, name))
+
+    def _about(self, name: str, file_name: str) -> About:
+        about = self.state.about(place_of(self.subdir, file_name))
+        if about is not None:
+            return about
+        # A site outlives the state, and runs of some packages don't read the others.
+        before = self.summaries.get(name)
+        if before is None or before.file_name != file_name:
+            return NOTHING_KNOWN
+        return before.about
 
 
 def _plan_names(
     plan: SubdirPlan,
     names: Iterable[str],
-    published: PublishedRecords,
-    state: State,
+    sources: _Sources,
     rules: Rules,
 ) -> int:
     """Plan names; gives how many records they had.
@@ -167,7 +245,7 @@ def _plan_names(
     found = 0
     odd: dict[str, list[Place]] = {}
     for name in names:
-        item = _load(plan.subdir, name, published, state, rules)
+        item = sources.load(name, rules)
         found += len(item.before)
         changed = in_question(item.before, item.after, may_change=lambda _: False)
         if changed:
@@ -177,7 +255,7 @@ def _plan_names(
     if odd:
         # What is remembered may be older than the site: look before a file is held or replaced.
         rules.look_again([place for places in odd.values() for place in places])
-        items = [_load(plan.subdir, name, published, state, rules) for name in odd]
+        items = [sources.load(name, rules) for name in odd]
         stay = rules.blobs_stay(
             [
                 (item.repository, record)
@@ -188,20 +266,6 @@ def _plan_names(
         for item in items:
             _plan_name(plan, item, stay, rules)
     return found
-
-
-def _load(subdir: str, name: str, published: PublishedRecords, state: State, rules: Rules) -> _Name:
-    repository = codec.repository_name(name)
-    packed, before = published.of(name)
-    stays = not rules.selected(name)
-    if not before and name in published.names() and not rules.allow_drop:
-        raise GuardError(
-            f"The published records of {name} in {subdir} can't be read any more, neither from its "
-            "shard nor from repodata.json: their entry times would be lost. Put a sound copy of "
-            "the site there, name one by --previous, or say --allow-drop."
-        )
-    after = before if stays else state.records(subdir, repository, name)
-    return _Name(name, repository, packed, before, after, stays)
 
 
 def _plan_name(plan: SubdirPlan, item: _Name, stay: Collection[Blob], rules: Rules) -> None:
@@ -241,26 +305,27 @@ def _plan_name(plan: SubdirPlan, item: _Name, stay: Collection[Blob], rules: Rul
         ),
     )
     plan.held += result.held
-    _plan_shard(plan, name, item.packed, records)
+    _plan_shard(plan, item, records)
     if not item.stays:
         waits = result.held or name in plan.oversize
         plan.published[name] = None if waits else plan.shards.get(name)
 
 
-def _plan_shard(
-    plan: SubdirPlan, name: str, old: bytes, records: Mapping[str, Mapping[str, Any]]
-) -> None:
+def _plan_shard(plan: SubdirPlan, item: _Name, records: Mapping[str, Mapping[str, Any]]) -> None:
+    name = item.name
     before = plan.shards.pop(name, None)
-    plan.summaries.pop(name, None)
+    told = plan.summaries.pop(name, None)
     if records:
         packed = shards.pack_fields(records)
-        if packed == old and before is not None:
+        if packed == item.packed and before is not None:
             # Another libzstd may compress the same bytes otherwise; clients need not notice.
             plan.shards[name] = before
         else:
             data = zstd.compress(packed)
             plan.shards[name] = hashlib.sha256(data).hexdigest()
             plan.spool.add_shard(plan.shards[name], data)
-        plan.summaries[name] = summary.summarize(records)
+        about = item.about(summary.newest_file(records))
+        plan.summaries[name] = summary.summarize(records, about)
+    plan.retold |= told != plan.summaries.get(name)
     if before is not None and before != plan.shards.get(name):
         plan.replaced.append(before)

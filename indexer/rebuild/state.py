@@ -15,30 +15,20 @@ from fractions import Fraction
 
 import orjson
 
-from indexer.channel.artifact import Fault, Place, Reading, Status
-from indexer.channel.record import LAST_SECOND, Record
+from indexer.channel.about import About, remembered
+from indexer.channel.artifact import Place, Reading, Status
+from indexer.channel.record import Record
 from indexer.rebuild.compact import record_of, row_of
 from indexer.rebuild.decoding import DamagedStateError, decoding
+from indexer.rebuild.standings import Standings
 from indexer.rebuild.verdicts import RememberedVerdicts
 from indexer.registry.content import Digest
 
 # Seconds for which what nothing needs any more is kept: artifacts without a tag, whole states.
 KEPT_FOR = 30 * 86400
 _WHOLE = "looked whole at "
-
-
-@dataclass(frozen=True, slots=True)
-class Told:
-    """A remembered artifact with something to say in the report.
-
-    ``since`` is when it came to be in the index, or not to be, in seconds since 1970.
-    """
-
-    place: Place
-    status: Status
-    since: int
-    faults: tuple[Fault, ...]
-    notes: tuple[str, ...]
+# What a tag holds: records by file name, and what is said of the package.
+_Content = tuple[Mapping[str, Record], About | None]
 
 
 @dataclass(frozen=True, slots=True)
@@ -62,6 +52,7 @@ class State:
     def __init__(self, connection: sqlite3.Connection) -> None:
         self._db = connection
         self.verdicts = RememberedVerdicts(connection)
+        self.standings = Standings(connection)
         self._seen: Mapping[tuple[str, str, str], int] = {}
 
     def recall(self, seen: Mapping[tuple[str, str, str], int]) -> None:
@@ -118,17 +109,19 @@ class State:
         now: int,
         ground: str = "",
     ) -> None:
-        """Remember what a tag led to; names whose records it changes become unpublished.
+        """Remember what a tag led to; names of which it changes anything become unpublished.
 
         ``ground`` names the verdicts that it was judged by.
         """
         faults = [(fault.reason, fault.file_name) for fault in reading.faults]
+        about = reading.about.as_dict()
         columns = (
             bytes.fromhex(digest.hex),
             *_where(place),
             status,
             orjson.dumps(faults) if faults else None,
             orjson.dumps(reading.notes) if reading.notes else None,
+            orjson.dumps(about) if about else None,
             ground,
         )
         if not self.digests(place):
@@ -137,7 +130,7 @@ class State:
             self._set_tag(place, artifact, status, now)
             self._unpublish(place, {record.name for record in reading.records})
             return
-        before = self._records_of(place)
+        before = self._content_of(place)
         self._db.execute(
             "DELETE FROM record WHERE artifact IN (SELECT id FROM artifact WHERE digest = ?"
             " AND subdir = ? AND repository = ? AND tag = ?)",
@@ -150,10 +143,10 @@ class State:
         """Store an artifact and its records; gives its id."""
         artifact: int
         (artifact,) = self._db.execute(
-            "INSERT INTO artifact (digest, subdir, repository, tag, status, faults, notes, ground)"
-            " VALUES (?, ?, ?, ?, ?, ?, ?, ?) ON CONFLICT DO UPDATE SET status = excluded.status,"
-            " faults = excluded.faults, notes = excluded.notes, ground = excluded.ground"
-            " RETURNING id",
+            "INSERT INTO artifact (digest, subdir, repository, tag, status, faults, notes, about,"
+            " ground) VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?) ON CONFLICT DO UPDATE SET"
+            " status = excluded.status, faults = excluded.faults, notes = excluded.notes,"
+            " about = excluded.about, ground = excluded.ground RETURNING id",
             columns,
         ).fetchone()
         # Nobody asks for it where no verdict was asked.
@@ -178,17 +171,17 @@ class State:
         )
         # All that waits is looked at in every run: what stays as it is costs no more than that.
         if not still.rowcount:
-            self._point(place, artifact, status, self._records_of(place), now)
+            self._point(place, artifact, status, self._content_of(place), now)
 
     def _point(
-        self, place: Place, artifact: int, status: Status, before: Mapping[str, Record], now: int
+        self, place: Place, artifact: int, status: Status, before: _Content, now: int
     ) -> None:
         self._leave(place, now)
         self._db.execute("UPDATE artifact SET left = NULL WHERE id = ?", (artifact,))
         self._set_tag(place, artifact, status, now)
-        after = self._records_of(place)
+        after = self._content_of(place)
         if before != after:
-            changed = [*before.values(), *after.values()]
+            changed = [*before[0].values(), *after[0].values()]
             self._unpublish(place, {record.name for record in changed})
 
     def _set_tag(self, place: Place, artifact: int, status: Status, now: int) -> None:
@@ -322,55 +315,21 @@ class State:
             due.setdefault(repository, set()).add(tag)
         return due
 
-    def counts(self, subdir: str) -> dict[str, int]:
-        """How many artifacts there are of each status."""
-        rows = self._db.execute(
-            "SELECT status, COUNT(*) FROM tag WHERE subdir = ? GROUP BY status", (subdir,)
-        )
-        return dict(rows)
-
-    def told(self, subdir: str) -> Iterator[Told]:
-        """Artifacts with faults or notes, in order."""
-        return self._told(
-            "artifact INDEXED BY artifact_told JOIN tag",
-            subdir,
-            "(faults IS NOT NULL OR notes IS NOT NULL)",
-            "repository, tag",
-        )
-
-    def waiting(self, subdir: str, limit: int) -> Iterator[Told]:
-        """The first artifacts that nobody has validated yet, the longest waiting first."""
-        order = f"since, repository, tag LIMIT {limit}"
-        return self._told(
-            "tag INDEXED BY tag_checked JOIN artifact", subdir, "tag.status = 'waiting'", order
-        )
-
-    def unsettled(self) -> dict[tuple[str, str, str], int]:
-        """Since when each artifact isn't in the index, in seconds since 1970, by where it is."""
-        rows = self._db.execute(
-            "SELECT subdir, repository, tag, since FROM tag WHERE status <> 'indexed'"
-        )
-        return {(subdir, repository, tag): since for subdir, repository, tag, since in rows}
-
-    def _told(self, tables: str, subdir: str, condition: str, order: str) -> Iterator[Told]:
-        # The indexes are named, because SQLite would rather go through all artifacts.
-        rows = self._db.execute(
-            f"SELECT tag.repository, tag.tag, tag.status, since, faults, notes FROM {tables}"  # noqa: S608  constants
-            " USING (subdir, repository, tag)"
-            f" WHERE subdir = ? AND tag.artifact = artifact.id AND {condition} ORDER BY {order}",
-            (subdir,),
-        )
+    def about(self, place: Place) -> About | None:
+        """What a package says of itself; None where no such tag is remembered as indexed."""
+        row = self._db.execute(
+            "SELECT about FROM tag JOIN artifact ON artifact.id = tag.artifact"
+            " WHERE tag.subdir = ? AND tag.repository = ? AND tag.tag = ?"
+            " AND tag.status = 'indexed'",
+            _where(place),
+        ).fetchone()
+        if row is None:
+            return None
         with decoding():
-            for repository, tag, status, since, faults, notes in rows:
-                if not 0 <= since <= LAST_SECOND:
-                    raise ValueError("a time that was altered")
-                yield Told(
-                    Place(subdir, repository, tag),
-                    status,
-                    int(since),
-                    tuple(Fault(*item) for item in orjson.loads(faults or b"[]")),
-                    tuple(map(str, orjson.loads(notes or b"[]"))),
-                )
+            return remembered(orjson.loads(row[0] or b"{}"))
+
+    def _content_of(self, place: Place) -> _Content:
+        return self._records_of(place), self.about(place)
 
     def _records_of(self, place: Place) -> dict[str, Record]:
         return self._records("repository = ? AND tag = ?", *_where(place))

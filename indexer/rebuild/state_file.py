@@ -16,7 +16,7 @@ from indexer.files import locked
 from indexer.rebuild.state import KEPT_FOR, State
 
 _APPLICATION = 0x6366_6978  # "cfix"
-_FORMAT = 4
+_FORMAT = 5
 
 _SCHEMA = """
 CREATE TABLE meta (key TEXT PRIMARY KEY, value TEXT NOT NULL) WITHOUT ROWID;
@@ -31,6 +31,7 @@ CREATE TABLE artifact (
     notes BLOB,
     left INTEGER,
     ground TEXT NOT NULL,
+    about BLOB,
     UNIQUE (subdir, repository, tag, digest)
 );
 CREATE INDEX artifact_left ON artifact (left) WHERE left IS NOT NULL;

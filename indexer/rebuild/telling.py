@@ -9,7 +9,8 @@ from indexer.channel import codec
 from indexer.channel.artifact import Place, place_of
 from indexer.rebuild.planning import SubdirPlan
 from indexer.rebuild.report import Report, SubdirReport, Waiting
-from indexer.rebuild.state import State, Told
+from indexer.rebuild.standings import Told
+from indexer.rebuild.state import State
 from indexer.rebuild.tally import LeftOut, Tally, left_out_of, void_verdict
 from indexer.registry.feed import SOURCE
 from indexer.registry.names import Listing
@@ -26,7 +27,7 @@ def tell(
     """Fill the report's parts about artifacts."""
     for plan in plans:
         subdir, tally = plan.subdir, tallies[plan.subdir]
-        statuses = state.counts(subdir)
+        statuses = state.standings.counts(subdir)
         report.subdirs[subdir] = SubdirReport(
             repositories=tally.repositories,
             unchanged=tally.unchanged,
@@ -42,7 +43,7 @@ def tell(
         )
         report.passed_over += tally.passed_over
         report.left_out += tally.left_out
-        for told in state.told(subdir):
+        for told in state.standings.told(subdir):
             told_of = report.rejected if told.status == "rejected" else report.left_out
             told_of += _faults(told)
             report.notes += [f"{_name(told)}: {note}" for note in told.notes]
@@ -56,7 +57,7 @@ def tell(
                 f"{subdir}: of the {plan.count.total:,} changes and {waiting:,} waiting artifacts "
                 f"the report names the first {_MAX_NAMED:,} each, what is removed before all else"
             )
-        report.waiting += [_waiting(told) for told in state.waiting(subdir, _MAX_NAMED)]
+        report.waiting += [_waiting(told) for told in state.standings.waiting(subdir, _MAX_NAMED)]
         report.left_out += _held(plan)
         report.left_out += _oversize(plan)
         for _, change in plan.spool.changes(_MAX_NAMED, first="removed"):

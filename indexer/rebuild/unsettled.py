@@ -26,7 +26,7 @@ def note_unsettled(
     """
     known = previous.unsettled()
     kept = {place: since for place, since in known.items() if not is_read(place[0], place[1])}
-    unsettled = kept | state.unsettled()
+    unsettled = kept | state.standings.unsettled()
     path = site / history.UNSETTLED
     data = history.encode_unsettled(unsettled)
     is_there = size_of(path) == len(data) and path.read_bytes() == data

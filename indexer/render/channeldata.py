@@ -21,6 +21,13 @@ _NOT_READ: dict[str, object] = {
     "run_exports": {},
     "text_prefix": False,
 }
+# What CEP 38 calls what a package says of itself.
+_ABOUT = {
+    "summary": "summary",
+    "home": "home",
+    "dev_url": "source",
+    "doc_url": "documentation",
+}
 
 
 def by_name(
@@ -55,4 +62,5 @@ def _package(found: Mapping[str, NameSummary]) -> dict[str, object]:
     }
     if latest.license is not None:
         fields["license"] = latest.license
-    return fields
+    about = latest.about.as_dict()
+    return fields | {key: about[field] for key, field in _ABOUT.items() if field in about}

@@ -31,6 +31,7 @@ from indexer.render import zstd
 
 _INFO = "info/"
 _INDEX_JSON = "info/index.json"
+_ABOUT_JSON = "info/about.json"
 MAX_INFO = 512 * 1024 * 1024
 _MAX_TOTAL = 64 * 1024**3
 _MAX_MEMBERS = 1_000_000
@@ -58,6 +59,14 @@ class Hashes:
     sha256: str
     md5: str
     size: int
+
+
+@dataclass(frozen=True, slots=True)
+class Info:
+    """What was read of an archive's info folder; no ``about_json`` is an empty one."""
+
+    index_json: bytes
+    about_json: bytes = b""
 
 
 # Unpacking is work for a processor, and may take as much memory as zstd allows, 128 MiB.
@@ -110,14 +119,14 @@ def only_index_json(path: Path) -> bytes:
 
 def pack_info(
     path: Path, target: IO[bytes], *, stopped: Callable[[], bool] = lambda: False
-) -> bytes:
-    """Write an archive's info folder as tar.gz into ``target``; give its ``index.json``.
+) -> Info:
+    """Write an archive's info folder as tar.gz into ``target``; give what is needed of it.
 
     Names are relative to the folder, as conda-oci-mirror has them; only regular files are
     taken, with one owner and mode, so that the same archive gives the same bytes. Raises
     ContentError for an archive that can't be read whole, or has more in it than any real one.
     """
-    index_json: bytes | None = None
+    small: dict[str, bytes] = {}
     size = 0
     with (
         _UNPACKING,
@@ -132,16 +141,21 @@ def pack_info(
             size += member.size
             if size > MAX_INFO:
                 raise ContentError(f"its info folder has more than {MAX_INFO} bytes")
-            if member.name == _INDEX_JSON:
-                if index_json is not None:
-                    raise ContentError(f"it has two of {_INDEX_JSON}")
-                index_json = _read_small(tar, member)
-                out.addfile(_entry(member), io.BytesIO(index_json))
+            if member.name == _INDEX_JSON and _INDEX_JSON in small:
+                raise ContentError(f"it has two of {_INDEX_JSON}")
+            if member.name == _INDEX_JSON or _is_readable_about(member):
+                data = small[member.name] = _read_small(tar, member)
+                out.addfile(_entry(member), io.BytesIO(data))
             else:
                 out.addfile(_entry(member), cast("IO[bytes]", _Data(tar, member)))
-    if index_json is None:
+    if _INDEX_JSON not in small:
         raise ContentError(f"it has no {_INDEX_JSON}")
-    return index_json
+    return Info(small[_INDEX_JSON], small.get(_ABOUT_JSON, b""))
+
+
+def _is_readable_about(member: tarfile.TarInfo) -> bool:
+    """One that is too large says nothing, which must not keep an archive back."""
+    return member.name == _ABOUT_JSON and member.size <= MAX_BYTES
 
 
 def read_info(packed: IO[bytes]) -> Iterator[tuple[str, int, Callable[[], bytes]]]:

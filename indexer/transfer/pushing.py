@@ -11,6 +11,7 @@ from pathlib import Path
 from typing import IO
 
 from indexer.channel import manifest
+from indexer.channel.about import annotations_of
 from indexer.channel.artifact import Place, check_name, place_of_identity
 from indexer.channel.index_json import parse_identity
 from indexer.channel.record import CONDA
@@ -27,7 +28,7 @@ from indexer.registry.base import How
 from indexer.registry.content import OCI_MANIFEST, Content, Digest, RawManifest
 from indexer.transfer.job import Job
 from indexer.transfer.outcome import Crew, Failure, Item, Outcome, metered
-from indexer.transfer.packing import Hashes, hash_file, pack_info
+from indexer.transfer.packing import Hashes, Info, hash_file, pack_info
 
 # Whoever writes the same tag all the time is given so many turns.
 _TURNS = 5
@@ -201,7 +202,8 @@ class Pusher:
     def _put_blobs(self, place: Place, file: LocalFile) -> tuple[manifest.Archive, int]:
         """Gives, besides, how many bytes of the archive were sent."""
         with tempfile.NamedTemporaryFile(dir=self.scratch, suffix=".tar.gz") as info:
-            index_json = self._pack(file.path, info)
+            packed = self._pack(file.path, info)
+            index_json = packed.index_json
             identity = parse_identity(index_json)
             check_name(file.path.name, identity)
             if place_of_identity(identity, place.subdir) != place:
@@ -227,18 +229,19 @@ class Pusher:
             info_digest=info_digest,
             info_size=info_hashes.size,
             created=self._created,
+            annotations=annotations_of(packed.about_json),
         )
         return archive, hashes.size if how == "sent" else 0
 
-    def _pack(self, path: Path, target: IO[bytes]) -> bytes:
+    def _pack(self, path: Path, target: IO[bytes]) -> Info:
         try:
-            index_json = pack_info(path, target, stopped=self._stopped.is_set)
+            packed = pack_info(path, target, stopped=self._stopped.is_set)
             target.flush()
         except OSError as error:
             raise ConfigError(
                 f"{self.scratch} can't be written: {error.strerror}. TMPDIR names another folder."
             ) from error
-        return index_json
+        return packed
 
     def _put_blob(self, repository: str, content: Content, source: str | None = None) -> How:
         if content.size >= _WORTH_MOUNTING:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import pytest
 
+from indexer.channel.about import NOTHING_KNOWN, About
 from indexer.channel.artifact import (
     INDEX_JSON_TYPE,
     Place,
@@ -195,3 +196,23 @@ def test_an_image_index_that_disagrees_with_itself_is_left_out() -> None:
 def test_faults_and_notes_of_every_part_are_told() -> None:
     merged = merge_readings([read(layer(None)), read(layer("x.conda"))])
     assert (len(merged.records), len(merged.notes), len(merged.faults)) == (1, 1, 1)
+
+
+DESCRIPTION = "org.opencontainers.image.description"
+
+
+def reading_of(summary: str | None) -> Reading:
+    """A reading of a manifest that says this of the package."""
+    said = {} if summary is None else {DESCRIPTION: summary}
+    return read_artifact(PLACE, ImageManifest((CONDA, index_layer()), said), parsed())
+
+
+def test_what_a_manifest_says_of_the_package_is_read_as_text() -> None:
+    assert reading_of("a\n\u202eb").about == About(summary="a b")
+    assert reading_of(None).about == NOTHING_KNOWN
+
+
+def test_of_several_manifests_the_first_that_says_something_counts() -> None:
+    parts = [reading_of(None), reading_of("one"), reading_of("two")]
+    assert merge_readings(parts).about == About(summary="one")
+    assert merge_readings(parts[:1]).about == NOTHING_KNOWN

@@ -8,6 +8,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from indexer.channel.index_json import dependency_name
 from indexer.errors import ContentError
 from tests.channel.samples import parsed
 
@@ -150,3 +151,36 @@ def test_a_dependency_of_any_kind_is_let_in_or_refused_and_nothing_worse(spec: s
 def test_match_specs_in_other_fields_are_checked_too(fields: dict[str, Any]) -> None:
     with pytest.raises(ContentError, match=r"weak|gui"):
         parsed(**fields)
+
+
+@pytest.mark.parametrize(
+    ("spec", "name"),
+    [
+        ("numpy", "numpy"),
+        ("numpy >=1.19,<3", "numpy"),
+        ("numpy=1.20", "numpy"),
+        ("numpy<2|>3", "numpy"),
+        ("numpy!=1", "numpy"),
+        ("numpy~=1.0", "numpy"),
+        ("numpy[version='>=1']", "numpy"),
+        ("numpy;x", "numpy"),
+        ("numpy,x", "numpy"),
+        ("numpy|x", "numpy"),
+        ("numpy\t>=1", "numpy"),
+        (" numpy", "numpy"),
+        ("NumPy >=1", "numpy"),
+        ("conda-forge::numpy >=1", ""),
+        ("conda-forge/linux-64::numpy[build=x]", ""),
+        ("numpy[build='a::b']", "numpy"),
+        ("_libgcc_mutex 0.1 main", "_libgcc_mutex"),
+        ("python_abi 3.12.* *_cp312", "python_abi"),
+        ("a.b-c_d", "a.b-c_d"),
+        ("__glibc >=2.17", "__glibc"),
+        ("", ""),
+        ("[name=x]", ""),
+        (">=1", ""),
+        ("x::", ""),
+    ],
+)
+def test_the_name_in_a_match_spec_is_found(spec: str, name: str) -> None:
+    assert dependency_name(spec) == name

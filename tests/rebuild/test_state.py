@@ -177,19 +177,19 @@ def test_only_what_is_in_the_index_has_its_turn(state: State) -> None:
 def test_since_when_an_artifact_waits_survives_new_manifests(state: State) -> None:
     put(state, place("1.0-0"), status="waiting", now=100)
     put(state, place("1.0-0"), status="waiting", digest="two", now=900)
-    (told,) = state.waiting(SUBDIR, 10)
+    (told,) = state.standings.waiting(SUBDIR, 10)
     assert (told.place, told.since) == (place("1.0-0"), 100)
-    assert state.counts(SUBDIR) == {"waiting": 1}
+    assert state.standings.counts(SUBDIR) == {"waiting": 1}
 
 
 def test_faults_and_notes_are_told_in_every_run_until_they_are_mended(state: State) -> None:
     reading = Reading((record(),), (Fault("no md5", "a.conda"),), ("odd",))
     state.put(place("1.0-0"), Digest(sha256("x")), "indexed", reading, 100)
     put(state, place("2.0-0"), record(version="2.0"))
-    (told,) = state.told(SUBDIR)
+    (told,) = state.standings.told(SUBDIR)
     assert (told.faults, told.notes) == (reading.faults, reading.notes)
     put(state, place("1.0-0"), record(), digest="mended")
-    assert list(state.told(SUBDIR)) == []
+    assert list(state.standings.told(SUBDIR)) == []
 
 
 def test_an_artifact_that_comes_back_need_not_be_read_again(state: State) -> None:
@@ -200,7 +200,7 @@ def test_an_artifact_that_comes_back_need_not_be_read_again(state: State) -> Non
     look(state, place("1.0-0"), 300, "marked")
     assert list(state.records(SUBDIR, "alpha", "alpha").values()) == [record()]
     assert state.names(SUBDIR) == {"alpha": None}
-    assert state.counts(SUBDIR) == {"indexed": 1}
+    assert state.standings.counts(SUBDIR) == {"indexed": 1}
 
 
 def test_what_no_tag_points_at_is_kept_for_a_month(state: State) -> None:
@@ -218,7 +218,7 @@ def test_what_no_tag_points_at_is_kept_for_a_month(state: State) -> None:
 def test_an_artifact_whose_mark_was_taken_back_waits_since_then(state: State) -> None:
     put(state, place("1.0-0"), record(), now=100)
     put(state, place("1.0-0"), status="waiting", digest="two", now=900)
-    (told,) = state.waiting(SUBDIR, 10)
+    (told,) = state.standings.waiting(SUBDIR, 10)
     assert told.since == 900
 
 

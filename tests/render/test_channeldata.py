@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from typing import Any
 
 import orjson
 import pytest
 
+from indexer.channel.about import About
 from indexer.channel.record import Record
 from indexer.render.channeldata import by_name, render_channeldata
 from indexer.render.summary import NameSummary
@@ -119,3 +121,27 @@ def test_names_by_subdir_are_turned_into_subdirs_by_name() -> None:
         "beta": ["linux-64"],
         "gamma": ["noarch"],
     }
+
+
+def test_of_several_subdirs_the_newest_version_speaks_for_a_package() -> None:
+    said = {
+        subdir: {"alpha": replace(names["alpha"], about=About(summary=subdir))}
+        for subdir, names in CHANNEL.items()
+        if "alpha" in names
+    }
+    assert rendered(said)["packages"]["alpha"]["summary"] == "linux-64"
+
+
+def test_each_link_is_called_as_the_format_has_it() -> None:
+    about = About("s", "https://h.org", "https://s.org", "https://d.org")
+    said = {"noarch": {"gamma": replace(CHANNEL["noarch"]["gamma"], about=about)}}
+    package = rendered(said)["packages"]["gamma"]
+    keys = ("summary", "home", "dev_url", "doc_url")
+    assert [package[key] for key in keys] == [
+        "s",
+        "https://h.org",
+        "https://s.org",
+        "https://d.org",
+    ]
+    assert not package.keys() & {"source", "documentation", "about"}
+    assert not only(record("gamma")).keys() & {*keys}

@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 import itertools
+from dataclasses import replace
 
 import orjson
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from indexer.channel.about import About
 from indexer.errors import ContentError
 from indexer.render.summary import (
     NameSummary,
@@ -88,7 +90,17 @@ def test_of_two_subdirs_the_newer_version_counts() -> None:
     assert newest_of(reversed(subdirs)).version == "1.10"
 
 
+def test_names_of_what_the_newest_build_needs_are_known_each_once_and_in_order() -> None:
+    old = record(version="1.0", depends=["old"])
+    specs = ["zeta >=1", "forge::Beta", "__glibc >=2.17", "zeta <3", "python_abi 3.12.* *_cp312"]
+    new = record(version="2.0", depends=specs)
+    assert summarize([old, new]).depends == ("python_abi", "zeta")
+    assert summarize([record(depends=[])]).depends == ()
+
+
+ABOUT = About("Numbers, in rows", home="https://numpy.org")
 SUMMARIES = {name: summarize([record(name)]) for name in ("beta", "_alpha", "alpha")}
+SUMMARIES["told"] = replace(SUMMARIES["alpha"], about=ABOUT, depends=())
 
 
 def test_what_was_written_is_read_back_one_name_a_line() -> None:
@@ -117,3 +129,73 @@ def test_a_field_too_many_is_refused_as_another_versions_file() -> None:
 
 def test_a_summary_cannot_be_changed_by_accident() -> None:
     assert NameSummary.__dataclass_params__.frozen  # type: ignore[attr-defined]
+
+
+def test_what_is_not_known_of_a_package_takes_no_room() -> None:
+    document = orjson.loads(encode_summaries(SUMMARIES))
+    assert "about" not in document["alpha"]
+    assert document["told"]["about"] == {"summary": ABOUT.summary, "home": ABOUT.home}
+
+
+@pytest.mark.parametrize(
+    "fields",
+    [
+        {"depends": "beta"},
+        {"depends": None},
+        {"depends": {"beta": 1}},
+        {"depends": [1]},
+        {"depends": [["beta"]]},
+        {"about": None},
+        {"about": []},
+        {"about": {"summary": 1}},
+        {"about": {"other": "x"}},
+        {"about": {"home": "javascript:alert(1)"}},
+        {"builds": True},
+        {"builds": "1"},
+        {"build": None},
+        {"license": 1},
+    ],
+)
+def test_a_field_of_another_type_is_refused(fields: dict[str, object]) -> None:
+    document = orjson.loads(encode_summaries(SUMMARIES))
+    document["alpha"] |= fields
+    with pytest.raises(ContentError):
+        decode_summaries(orjson.dumps(document))
+
+
+def test_the_file_of_a_version_that_knew_no_dependencies_is_refused() -> None:
+    document = orjson.loads(encode_summaries(SUMMARIES))
+    del document["alpha"]["depends"]
+    with pytest.raises(ContentError, match="depends"):
+        decode_summaries(orjson.dumps(document))
+
+
+@pytest.mark.parametrize(
+    "name", ["", ".", "..", "../alpha", "a/b", "/alpha", "__glibc", "Alpha", "a b", "a\0", "a" * 65]
+)
+def test_no_name_that_a_page_could_not_be_called_by_is_read(name: str) -> None:
+    document = orjson.loads(encode_summaries(SUMMARIES))
+    with pytest.raises(ContentError, match="is no name"):
+        decode_summaries(orjson.dumps(document | {name: document["alpha"]}))
+
+
+@pytest.mark.parametrize(
+    "fields",
+    [
+        {"entered": ""},
+        {"entered": "alpha-1.0.conda"},
+        {"entered": "alpha-1.0-h1_0\0.conda"},
+        {"entered": "alpha-1.0-h1\u202e0.conda"},
+        {"entered_at": -1},
+        {"entered_at": 253_402_300_800_000},
+        {"entered_at": 2**62},
+    ],
+    ids=str,
+)
+def test_a_build_that_no_feed_could_name_is_refused(fields: dict[str, object]) -> None:
+    document = orjson.loads(encode_summaries(SUMMARIES))
+    document["alpha"] |= {"entered_at": 253_402_300_799_999}
+    decode_summaries(orjson.dumps(document))
+    document["alpha"] |= fields
+    with pytest.raises(ContentError):
+        decode_summaries(orjson.dumps(document))

@@ -95,7 +95,7 @@ def written(folder: Path, package: Package) -> Path:
 def packed(path: Path) -> tuple[bytes, bytes]:
     """An archive's index.json, and its info folder as tar.gz."""
     target = io.BytesIO()
-    return pack_info(path, target), target.getvalue()
+    return pack_info(path, target).index_json, target.getvalue()
 
 
 def files_in(info: bytes) -> dict[str, bytes]:

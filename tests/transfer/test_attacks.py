@@ -65,7 +65,7 @@ def test_the_mark_stays_when_all_is_pushed_again_though_the_formats_differ(remot
     remote.push()
     repository, tag = remote.where(conda)
     marked = remote.rig.fake.manifest_of(repository, tag)
-    marked["annotations"] = {"org.conda-forge.status": "validated"}
+    marked["annotations"]["org.conda-forge.status"] = "validated"
     body = json.dumps(marked).encode()
     remote.rig.fake.add_manifest(repository, tag, body, marked["mediaType"])
     remote.push(again=True, status_key="org.conda-forge.status")

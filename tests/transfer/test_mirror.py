@@ -252,3 +252,15 @@ def test_damaged_records_cost_only_themselves(rig: Rig, origin: Origin) -> None:
         "linux-64/beta-1!2.0+x-0.conda": "its sha256 isn't one"
     }
     assert held_by(rig) == exactly(ALPHA, ALPHA_BZ2, SWITCH)
+
+
+def test_what_a_copied_archive_says_of_itself_is_on_its_manifest(rig: Rig, tmp_path: Path) -> None:
+    origin = Origin(tmp_path / "origin")
+    origin.add(BETA)
+    mirror(rig, origin.write().root)
+    repository = rig.repository(BETA.subdir, BETA.name)
+    (tag,) = rig.fake.tags_of(repository)
+    assert rig.fake.manifest_of(repository, tag)["annotations"] == {
+        "org.opencontainers.image.description": "A demonstration package called beta",
+        "org.opencontainers.image.url": "https://example.invalid/beta",
+    }

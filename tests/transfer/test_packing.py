@@ -65,6 +65,52 @@ def test_index_json_is_passed_on_byte_by_byte(tmp_path: Path, end: str) -> None:
     assert files_in(packed(path)[1]) == {"index.json": odd}
 
 
+def about_in(path: Path) -> bytes:
+    """What is read of an archive's about.json."""
+    return packing.pack_info(path, io.BytesIO()).about_json
+
+
+@both_formats
+@pytest.mark.parametrize("is_first", [True, False])
+def test_about_json_is_read_wherever_it_stands(tmp_path: Path, end: str, is_first: bool) -> None:  # noqa: FBT001
+    about = entry("info/about.json", b'{"summary": "x"}')
+    members = (about, INDEX) if is_first else (INDEX, about)
+    path = archive(tmp_path, end, *members)
+    assert about_in(path) == b'{"summary": "x"}'
+    assert files_in(packed(path)[1])["about.json"] == b'{"summary": "x"}'
+
+
+@both_formats
+@pytest.mark.parametrize(
+    "members",
+    [
+        (),
+        (entry("info/about.json", bytes(1024 * 1024 + 1)),),
+        (header("info/about.json", kind=tarfile.SYMTYPE, link="index.json"),),
+        (entry("info/recipe/about.json", b"{}"), entry("about.json", b"{}")),
+    ],
+    ids=["absent", "too large", "a link", "elsewhere"],
+)
+def test_an_about_json_that_cannot_be_read_keeps_no_archive_back(
+    tmp_path: Path, end: str, members: tuple[bytes, ...]
+) -> None:
+    path = archive(tmp_path, end, INDEX, *members)
+    assert about_in(path) == b""
+    assert packed(path)[0] == b'{"name": "alpha"}'
+
+
+@both_formats
+def test_a_large_about_json_is_passed_on_all_the_same(tmp_path: Path, end: str) -> None:
+    path = archive(tmp_path, end, INDEX, entry("info/about.json", bytes(1024 * 1024 + 1)))
+    assert len(files_in(packed(path)[1])["about.json"]) == 1024 * 1024 + 1
+
+
+@both_formats
+def test_two_of_about_json_keep_no_archive_back(tmp_path: Path, end: str) -> None:
+    twice = (entry("info/about.json", b"{}"), entry("info/about.json", b"[]"))
+    assert about_in(archive(tmp_path, end, INDEX, *twice)) == b"[]"
+
+
 @both_formats
 def test_the_same_files_give_the_same_bytes_whoever_built_them(tmp_path: Path, end: str) -> None:
     mine = archive(tmp_path, end, INDEX)

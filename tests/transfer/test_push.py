@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import shutil
 from pathlib import Path
 
@@ -92,6 +93,43 @@ def test_with_again_a_blob_that_was_lost_comes_back(local: Shop, tmp_path: Path)
     blob.unlink()
     local.push(again=True)
     assert blob.read_bytes() == ALPHA.data
+
+
+def test_what_an_archive_says_of_itself_is_on_its_manifest(shop: Shop) -> None:
+    shop.lay(ALPHA)
+    shop.push()
+    assert shop.manifest(ALPHA)["annotations"] == {
+        "org.opencontainers.image.description": "A demonstration package called alpha",
+        "org.opencontainers.image.url": "https://example.invalid/alpha",
+    }
+
+
+def test_what_an_archive_says_of_itself_is_in_the_index(shop: Shop) -> None:
+    shop.lay(ALPHA)
+    shop.push()
+    shop.rebuilt()
+    data = (shop.rig.site / "channeldata.json").read_bytes()
+    package = json.loads(data)["packages"]["alpha"]
+    assert package["summary"] == "A demonstration package called alpha"
+    assert package["home"] == "https://example.invalid/alpha"
+
+
+def test_nothing_is_pushed_again_for_what_it_says_alone(remote: Shop) -> None:
+    remote.lay(ALPHA)
+    remote.rig.push(ALPHA)
+    before = remote.manifest(ALPHA)
+    assert remote.push().present == 1
+    assert remote.manifest(ALPHA) == before
+    assert before["annotations"] == VALIDATED
+
+
+def test_with_again_what_an_archive_says_is_added_to_what_is_there(remote: Shop) -> None:
+    remote.lay(ALPHA)
+    remote.rig.push(ALPHA)
+    remote.push(again=True)
+    found = remote.manifest(ALPHA)["annotations"]
+    assert found.keys() > VALIDATED.keys()
+    assert found["org.opencontainers.image.url"] == "https://example.invalid/alpha"
 
 
 def test_archives_are_found_in_the_shape_of_a_channel_alone(shop: Shop) -> None:
