@@ -25,6 +25,8 @@ if TYPE_CHECKING:
     from collections.abc import Iterable, Sequence
 
 CHANNEL = "demo"
+# Folders of the site with files for each package, which would fill the screen.
+_MANY = {"packages", "browse", "api", "assets"}
 
 
 @dataclass(frozen=True, slots=True)
@@ -132,12 +134,16 @@ def _tell_site(places: Places) -> None:
         print(f"{subdir}: {len(records)} records")
         for file_name in sorted(records):
             print(f"  {file_name}  sha256:{records[file_name]['sha256'][:12]}...")
-    print(f"\nOpen {places.site / 'index.html'} in a browser.")
+    print("\nTo look at it, serve it, and open http://127.0.0.1:8000 in a browser:")
+    print(f"  python3 -m http.server --bind 127.0.0.1 --directory {shlex.quote(str(places.site))}")
 
 
 def _tree(folder: Path, indent: str) -> Iterable[str]:
     for path in sorted(folder.iterdir()):
-        if path.is_dir():
+        if path.is_dir() and path.name in _MANY:
+            count = sum(item.is_file() for item in path.rglob("*"))
+            yield f"{indent}{path.name}/  ({count} files)"
+        elif path.is_dir():
             yield f"{indent}{path.name}/"
             yield from _tree(path, indent + "  ")
         else:

@@ -47,13 +47,18 @@ class ChannelConfig:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Config(ChannelConfig):
-    """What a rebuild is to do. ``recheck`` is the share of validated artifacts to look at again."""
+    """What a rebuild is to do.
+
+    ``recheck`` is the share of validated artifacts to look at again; ``max_site_size`` is in bytes.
+    """
 
     output: Path
     names: str | None = None
     state: Path = Path(".cf-index")
     base_url: str = "auto"
     site_url: str = ""
+    pages: bool = True
+    max_site_size: int = 1_000_000_000
     allow_changed: tuple[str, ...] = ()
     recheck: Fraction = Fraction(0)
     list_all: bool = False
@@ -115,7 +120,7 @@ def _values(
         if variable.startswith(PREFIX) and text and variable not in _READ_ELSEWHERE:
             _set(settings, _variable_name(variable), text, variable)
     for name, value in flags.items():
-        if value is not None and value != () and value is not False:
+        if value is not None and value != () and (value is not False or name in _SWITCHES):
             _set(settings, name, value, "--" + _FLAGS.get(name, name).replace("_", "-"))
     values = {name: _read(name, *setting) for name, setting in settings.items()}
     for name in required:
@@ -196,6 +201,8 @@ def _read(name: str, value: Any, source: str) -> Any:
 
 # Said for one run; standing in a file they would disarm the guard or the cache for good.
 _FLAGS_ONLY = frozenset({"allow_drop", "full", "dry_run", "packages"})
+# Of these, False is said; of all other flags it means that they aren't.
+_SWITCHES = frozenset({"pages"})
 # A secret is no setting: it never gets into a Config.
 _READ_ELSEWHERE = frozenset({"CF_INDEX_GITHUB_TOKEN"})
 _FLAGS = {"subdirs": "subdir", "packages": "package"}

@@ -6,11 +6,15 @@ import contextlib
 import fcntl
 import hashlib
 import os
+import shutil
 import stat
-from collections.abc import Iterator
-from pathlib import Path
+from collections.abc import Collection, Iterator
+from pathlib import Path, PurePath
+from typing import Literal
 
 from indexer.errors import ConfigError
+
+Kind = Literal["file", "folder", "other"]
 
 
 def sha256_of(path: Path) -> str:
@@ -49,6 +53,83 @@ def sizes_in(folder: Path) -> dict[str, int]:
     except (FileNotFoundError, NotADirectoryError):
         return {}
     return sizes
+
+
+def names_in(folder: Path) -> list[str]:
+    """What lies right in a folder, in order; nothing where there is no folder."""
+    try:
+        return sorted(os.listdir(folder))  # noqa: PTH208  there may be 30,000: no path objects
+    except (FileNotFoundError, NotADirectoryError):
+        return []
+
+
+def kinds_in(folder: Path) -> dict[str, Kind]:
+    """What lies right in a folder, by name."""
+    try:
+        with os.scandir(folder) as entries:
+            return {entry.name: _kind(entry) for entry in entries}
+    except (FileNotFoundError, NotADirectoryError):
+        return {}
+
+
+def _kind(entry: os.DirEntry[str]) -> Kind:
+    if entry.is_dir(follow_symlinks=False):
+        return "folder"
+    return "file" if entry.is_file(follow_symlinks=False) else "other"
+
+
+def size_there(path: Path) -> int:
+    """The size in bytes of a file, a link itself, or all below a folder; 0 where nothing is."""
+    if path.is_dir() and not path.is_symlink():
+        return size_of_tree(path)
+    try:
+        return path.lstat().st_size
+    except OSError:
+        return 0
+
+
+def remove(path: Path) -> None:
+    """Delete a file, a link, or a folder with all in it; nothing where nothing is."""
+    if path.is_dir() and not path.is_symlink():
+        shutil.rmtree(path)
+    else:
+        path.unlink(missing_ok=True)
+
+
+def linked_folder(root: Path, path: str) -> PurePath | None:
+    """The folder on the way to a file below ``root`` that is a symbolic link, if one is."""
+    folders = PurePath(path).parents[:-1]
+    return next((folder for folder in folders if (root / folder).is_symlink()), None)
+
+
+def refuse_links(root: Path, path: str) -> None:
+    """Raise ConfigError where a folder on the way to a file below ``root`` is a symbolic link."""
+    if (folder := linked_folder(root, path)) is not None:
+        raise ConfigError(
+            f"{folder} in the output is a symbolic link. A site is replaced whole, so put "
+            "the folder itself there (or the whole output where there is room)."
+        )
+
+
+def size_of_tree(folder: Path, without: Collection[Path] = ()) -> int:
+    """The sizes in bytes of all files below a folder, 0 where there is none.
+
+    Links aren't followed; folders in ``without`` aren't looked into.
+    """
+    size = 0
+    waiting = [os.fspath(folder)]
+    left_out = set(map(os.fspath, without))
+    while waiting:
+        try:
+            with os.scandir(waiting.pop()) as entries:
+                for entry in entries:
+                    if not entry.is_dir(follow_symlinks=False):
+                        size += entry.stat(follow_symlinks=False).st_size
+                    elif entry.path not in left_out:
+                        waiting.append(entry.path)
+        except (FileNotFoundError, NotADirectoryError):
+            continue
+    return size
 
 
 def replace_file(path: Path, data: bytes) -> None:

@@ -20,6 +20,8 @@ from indexer.registry.address import RegistryAddress, is_repository
 from indexer.trust.keys import KeyFile
 
 _FRACTION = re.compile(r"[0-9]{1,9}(?:\.[0-9]{1,9}|/[0-9]{1,9})?")
+_SIZE = re.compile(r"([0-9]{1,9}(?:\.[0-9]{1,6})?)\s*(B|kB|MB|GB|TB)")
+_UNITS = {"B": 1, "kB": 10**3, "MB": 10**6, "GB": 10**9, "TB": 10**12}
 _PERCENT = re.compile(r"(\d{1,3}(?:\.\d{1,4})?)\s*%")
 
 
@@ -81,6 +83,17 @@ def read_share(value: Any) -> float:
     if match is None or float(match.group(1)) > 100:
         raise ValueError('it must be a percentage from 0 to 100, such as "10%"')
     return float(match.group(1)) / 100
+
+
+def _size(value: Any) -> int:
+    """Bytes, of a size such as 1 GB; kB, MB and GB are of 1,000, as hosts count."""
+    match = _SIZE.fullmatch(value.strip()) if isinstance(value, str) else None
+    if match is None:
+        raise ValueError('it must be a size, such as "1 GB" or "800 MB"')
+    size = int(Fraction(match.group(1)) * _UNITS[match.group(2)])
+    if size < 1:
+        raise ValueError("it must be more than nothing")
+    return size
 
 
 def _fraction(value: Any) -> Fraction:
@@ -197,6 +210,8 @@ READERS: Mapping[str, Callable[[Any], Any]] = {
     "previous": _text,
     "base_url": _base_url,
     "site_url": _site_url,
+    "pages": _flag,
+    "max_site_size": _size,
     "policy": _policy,
     "all": _flag,
     "status_key": _text,

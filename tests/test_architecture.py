@@ -48,13 +48,16 @@ ALLOWED: dict[str, set[str]] = {
     "rebuild.verdicts": {
         "channel", "registry.content", "trust", "rebuild.decoding", "rebuild.compact",
     },
+    "rebuild.standings": {"channel", "rebuild.decoding"},
     "rebuild.state": {
-        "channel", "registry.content", "rebuild.decoding", "rebuild.compact", "rebuild.verdicts",
+        "channel", "registry.content", "rebuild.decoding", "rebuild.compact", "rebuild.standings",
+        "rebuild.verdicts",
     },
     "rebuild.state_file": {"errors", "files", "rebuild.state"},
     "rebuild.spool": {"channel"},
     "rebuild.previous": {
         "errors", "files", "channel", "render", "published", "trust", "rebuild.spool",
+        "rebuild.publish",
     },
     "rebuild.beginning": {
         "errors", "files", "parallel", "config", "registry", "render", "published",
@@ -69,23 +72,39 @@ ALLOWED: dict[str, set[str]] = {
     "rebuild.changes": {"registry", "rebuild.state"},
     "rebuild.naming": {"errors", "channel", "registry", "config", "rebuild.previous"},
     "rebuild.planning": {
-        "errors", "progress", "channel", "render", "rebuild.state", "rebuild.spool",
-        "rebuild.previous", "rebuild.trusting",
+        "errors", "progress", "channel", "render", "rebuild.look", "rebuild.state",
+        "rebuild.spool", "rebuild.previous", "rebuild.trusting",
     },
     "rebuild.publish": {"errors", "files", "render"},
     "rebuild.report": {"channel", "rebuild.tally"},
-    "rebuild.look": {"config", "render"},
-    "rebuild.site": {
+    "rebuild.look": {"config", "registry.address", "render"},
+    "rebuild.writing": {
         "files", "progress", "channel", "render", "rebuild.look", "rebuild.planning",
         "rebuild.previous", "rebuild.publish",
+    },
+    "rebuild.room": {"render"},
+    "rebuild.kept": {"files", "rebuild.publish"},
+    "rebuild.neighbours": {"render", "rebuild.previous"},
+    "rebuild.status_page": {
+        "files", "render", "rebuild.look", "rebuild.previous", "rebuild.report", "rebuild.tally",
+    },
+    "rebuild.pages": {
+        "errors", "files", "progress", "render", "rebuild.kept", "rebuild.look",
+        "rebuild.previous", "rebuild.publish", "rebuild.report", "rebuild.room", "rebuild.writing",
+        "rebuild.neighbours", "rebuild.status_page",
+    },
+    "rebuild.site": {
+        "errors", "progress", "config", "render", "published", "check", "rebuild.kept",
+        "rebuild.look", "rebuild.planning", "rebuild.previous", "rebuild.publish", "rebuild.report",
+        "rebuild.writing", "rebuild.pages",
     },
     "rebuild.rejections": {
         "errors", "files", "config", "published", "trust", "rebuild.previous",
     },
     "rebuild.unsettled": {"files", "render", "rebuild.previous", "rebuild.state"},
     "rebuild.telling": {
-        "channel", "registry", "render", "rebuild.state", "rebuild.tally", "rebuild.planning",
-        "rebuild.report",
+        "channel", "registry", "render", "rebuild.standings", "rebuild.state", "rebuild.tally",
+        "rebuild.planning", "rebuild.report",
     },
     "rebuild.pipeline": {
         "errors", "files", "parallel", "progress", "config", "channel", "registry", "render",
@@ -109,6 +128,7 @@ ONLY_IN: dict[str, set[str]] = {
     "sqlite3": {
         "rebuild.decoding",
         "rebuild.verdicts",
+        "rebuild.standings",
         "rebuild.state",
         "rebuild.state_file",
         "rebuild.spool",

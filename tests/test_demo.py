@@ -96,7 +96,7 @@ def test_demo_says_where_the_site_is_and_what_it_holds(
 ) -> None:
     run(tmp_path / "demo")
     out = capfd.readouterr().out
-    assert str(Places(tmp_path / "demo").site / "index.html") in out
+    assert f"http.server --bind 127.0.0.1 --directory {Places(tmp_path / 'demo').site}" in out
     assert "linux-64: 4 records" in out
     assert "repodata_shards.msgpack.zst" in out
 

@@ -156,7 +156,12 @@ def test_no_flag_of_rebuild_is_missing_from_the_operators_page() -> None:
     text = OPERATORS.read_text(encoding="utf-8")
     rows = [line.split("|")[1] for line in text.splitlines() if line.startswith("| `--")]
     documented = {match for row in rows for match in re.findall(r"--[a-z-]+", row)}
-    flags = {flag for option in rebuild_options() for flag in option.opts if flag.startswith("--")}
+    flags = {
+        flag
+        for option in rebuild_options()
+        for flag in (*option.opts, *option.secondary_opts)
+        if flag.startswith("--")
+    }
     assert flags - {"--help"} - documented == set()
     values = {f"--base-url {value}" for value in ("auto", "oci", "none")}
     assert documented - flags - values == set(), "the page has flags that the program lacks"

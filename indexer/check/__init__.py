@@ -76,11 +76,7 @@ def _check_snapshot(
     except ContentError as error:
         findings.add(history.SNAPSHOT, str(error))
         return None
-    listed: dict[str, history.FileEntry] = dict(snapshot.files)
-    for name, entry in snapshot.subdirs.items():
-        if subdirs is None or name in subdirs:
-            listed |= entry.files
-    for path, expected in listed.items():
+    for path, expected in snapshot.listed(subdirs).items():
         try:
             file = channel.fetch(path) if is_path(path) else None
         except ContentError:

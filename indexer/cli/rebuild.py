@@ -54,7 +54,20 @@ _STRICT_EXIT = 5
     help="Where clients find packages. auto: the registry, where oci:// clients can "
     "reach it, else none. URL: a channel address that answers /SUBDIR/FILE.",
 )
-@click.option("--site-url", metavar="URL", help="The site's own address, for the page's commands.")
+@click.option(
+    "--site-url", metavar="URL", help="The site's own address: for commands, feeds and the sitemap."
+)
+@click.option(
+    "--pages/--no-pages",
+    default=None,
+    help="Write pages and the JSON API beside the index, or the index alone.  [default: pages]",
+)
+@click.option(
+    "--max-site-size",
+    metavar="SIZE",
+    help="What the host takes. Above it pages are left out, then the API, never the index.  "
+    "[default: 1 GB]",
+)
 @options.policy
 @options.trust
 @click.option(

@@ -173,10 +173,13 @@ def restore(website: Website, folder: Path, current: Path) -> Previous:
     odd = copy.bring(files)
     for subdir, entry in snapshot.subdirs.items():
         _bring_shards(copy, subdir, entry.superseded, odd)
-    # Not in the snapshot: it changes with every upload, and says nothing that clients read.
-    unsettled = read_bytes(website, history.UNSETTLED, history.MAX_FILE)
-    if unsettled is not None:
-        _place(folder, history.UNSETTLED, unsettled)
+    # Not in the snapshot: they change with every upload, and say nothing that clients read.
+    for path in (history.UNSETTLED, history.LEFT_OUT):
+        # One that is damaged is passed over, as it is where it lies in a folder.
+        with contextlib.suppress(ContentError):
+            data = read_bytes(website, path, history.MAX_FILE)
+            if data is not None:
+                _place(folder, path, data)
     notes = tuple(
         f"{website.location}{path} is missing or isn't what the snapshot lists: it is made anew"
         for path in sorted(odd)

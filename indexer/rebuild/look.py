@@ -6,18 +6,27 @@ import hashlib
 from dataclasses import dataclass
 
 from indexer.config import Config
-from indexer.render import pages
+from indexer.registry.address import RegistryAddress
+from indexer.render.history import SubdirEntry
+from indexer.render.site_info import BlobAddresses, Installs, SiteInfo
+from indexer.render.templates import templates_digest
 
 # Goes up when the same records are written as other bytes.
-RENDERING = 2
+RENDERING = 3
 
 
 @dataclass(frozen=True, slots=True)
 class Look:
-    """All that goes into the files besides records. ``base_urls`` is None where there is none."""
+    """All that goes into the files besides records.
 
-    info: pages.SiteInfo
+    ``base_url`` is None where there is none. ``pages`` tells whether there are pages and an API,
+    ``max_size`` how many bytes the site may have with them.
+    """
+
+    info: SiteInfo
     base_url: str | None
+    pages: bool
+    max_size: int
 
     def base_url_of(self, subdir: str) -> str | None:
         """The CEP 15 base_url of a subdir."""
@@ -29,8 +38,13 @@ class Look:
 
     def of_channel(self) -> str:
         """What the channel-wide files were made with."""
-        text = f"{RENDERING} {self.info} {pages.templates_digest()}"
+        text = f"{RENDERING} {self.info} {self.pages} {self.max_size} {templates_digest()}"
         return hashlib.sha256(text.encode()).hexdigest()
+
+
+def is_of_this_version(entry: SubdirEntry | None) -> bool:
+    """Whether a subdir's files were written as they are now, to whatever address they point."""
+    return entry is not None and entry.rendering.partition(" ")[0] == str(RENDERING)
 
 
 def look_of(config: Config) -> Look:
@@ -41,18 +55,26 @@ def look_of(config: Config) -> Look:
         base_url = config.registry.client_url(config.channel)
     else:
         base_url = config.base_url
-    info = pages.SiteInfo(
+    info = SiteInfo(
         channel=config.channel,
         registry=str(config.registry),
         policy=str(config.policy),
         validated_only=config.policy.name != "none",
         site_url=config.site_url,
         installs=_installs(base_url),
+        blobs=_blobs(config.registry, config.channel),
     )
-    return Look(info, base_url)
+    return Look(info, base_url, config.pages, config.max_site_size)
 
 
-def _installs(base_url: str | None) -> pages.Installs:
+def _blobs(registry: RegistryAddress, channel: str) -> BlobAddresses | None:
+    if not registry.host:
+        return None
+    place = registry.repository(channel)
+    return BlobAddresses(f"oci://{registry.host}/{place}", f"{registry.origin}/v2/{place}")
+
+
+def _installs(base_url: str | None) -> Installs:
     if base_url is None:
         return "none"
     return "oci" if base_url.startswith("oci://") else "https"

@@ -4,9 +4,8 @@ from __future__ import annotations
 
 import os
 import sqlite3
-import time
-from collections.abc import Callable, Collection, Iterator, Mapping
-from contextlib import ExitStack, contextmanager
+from collections.abc import Callable, Collection, Mapping
+from contextlib import ExitStack
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from functools import partial
@@ -14,27 +13,27 @@ from functools import partial
 import indexer
 from indexer.channel import codec
 from indexer.channel.plan import Count, Guard, matches
-from indexer.check import check_channel
 from indexer.config import Config
 from indexer.errors import CfIndexError, ConfigError
 from indexer.files import replace_file
 from indexer.parallel import in_order
 from indexer.progress import Progress
-from indexer.published import Folder
 from indexer.rebuild.beginning import Beginning, note_site, scratch_folder
 from indexer.rebuild.decoding import DamagedStateError
 from indexer.rebuild.look import look_of
 from indexer.rebuild.naming import Names, is_repository_selected, is_selected, read_names_file
-from indexer.rebuild.planning import Blob, Rules, SubdirPlan, plan_subdir
-from indexer.rebuild.previous import Previous
+from indexer.rebuild.planning import Blob, Rules, SubdirPlan, plan_mending, plan_subdir
+from indexer.rebuild.previous import Previous, load_previous
 from indexer.rebuild.publish import Output, open_output, told
 from indexer.rebuild.reading import Reader, Selection
 from indexer.rebuild.rejections import Rejections
 from indexer.rebuild.report import Report, status_bytes
-from indexer.rebuild.site import expire, write_channel, write_subdir
+from indexer.rebuild.room import room_notes
+from indexer.rebuild.site import KEPT, STATUS, Site
 from indexer.rebuild.spool import Spool
 from indexer.rebuild.state import State
 from indexer.rebuild.state_file import Identity, borrow_state, open_state
+from indexer.rebuild.status_page import refresh_status
 from indexer.rebuild.tally import Tally, refuse_if_all_denied
 from indexer.rebuild.telling import tell, tell_of_changes
 from indexer.rebuild.trusting import Trust, Words
@@ -48,7 +47,6 @@ from indexer.trust.keys import load_keyring
 
 # Goes up when the same registry content makes other records: what is remembered is read anew.
 RULES = 1
-STATUS = "status.json"
 # Seconds. What a change leaves as it is is looked at this often, all at once.
 _LOOKED_WHOLE_EVERY = 86_400
 _DAMAGED = {sqlite3.SQLITE_CORRUPT, sqlite3.SQLITE_NOTADB}
@@ -139,11 +137,11 @@ class _Rebuild:
             stack.callback(self._transport.close)
             apart = [path for path in (config.state, config.registry.folder) if path is not None]
             output = stack.enter_context(
-                open_output(config.output, only_look=config.dry_run, apart_from=apart)
+                open_output(config.output, only_look=config.dry_run, apart_from=apart, kept=KEPT)
             )
             if self._look.base_url is None and config.base_url == "auto":
                 report.notes.append(_NO_BASE_URL)
-            with self._timed("previous"):
+            with self._report.timed("previous"):
                 beginning = Beginning(config, output.folder, self._transport)
                 scratch = stack.enter_context(scratch_folder(output, apart=config.dry_run))
                 previous = beginning.find(scratch)
@@ -155,19 +153,21 @@ class _Rebuild:
             previous = beginning.not_anew(previous)
             report.notes += previous.notes
             rejections = self._remember(state, previous)
-            with self._timed("names"):
+            with self._report.timed("names"):
                 run = self._run
                 names = Names(
                     config, self._registry, self._transport, run.environ, self._names, run.apis
                 )
                 listing = names.find(previous, state.repositories)
                 report.names_from, report.notes = listing.source, [*report.notes, *listing.notes]
-            with self._timed("reading"):
+            with self._report.timed("reading"):
                 reader = self._reader(state, rejections)
                 tallies = self._read(reader, state, previous, listing)
-            with self._timed("planning"):
+            with self._report.timed("planning"):
                 plans = self._plan(reader, state, previous, tallies)
-                mending = self._plan_mending(state, previous, set(tallies))
+                mending = plan_mending(
+                    previous, set(tallies), state, run.progress, allow_drop=config.allow_drop
+                )
             if "noarch" not in {*tallies, *previous.subdirs()}:
                 # Clients ask every channel for it; CEP 26 has it always there.
                 plans.append(SubdirPlan("noarch", Spool(), Count(), {}, {}, rewrites=True))
@@ -284,20 +284,6 @@ class _Rebuild:
         answers = in_order(stays, blobs, jobs=config.jobs, abort=self._transport.close)
         return {blob for blob, there in zip(blobs, answers, strict=True) if there}
 
-    def _plan_mending(self, state: State, previous: Previous, read: set[str]) -> list[SubdirPlan]:
-        """Plans for subdirs that aren't read, but whose files the channel's can't be made of."""
-        rules = Rules(
-            now=0,
-            may_change=lambda _: False,
-            look_again=lambda _: None,
-            blobs_stay=set,
-            selected=lambda _: False,
-            allow_drop=self._config.allow_drop,
-        )
-        subdirs = [previous.subdir(name) for name in previous.subdirs() if name not in read]
-        progress = self._run.progress
-        return [plan_subdir(s, state, rules, progress) for s in subdirs if not s.can_be_linked()]
-
     def _publish(
         self,
         output: Output,
@@ -306,7 +292,7 @@ class _Rebuild:
         plans: list[SubdirPlan],
         rejections: Rejections,
     ) -> None:
-        config, report = self._config, self._report
+        config, report, run = self._config, self._report, self._run
         changed = [plan for plan in plans if self._differs(plan, previous)]
         same_look = (
             previous.snapshot is not None
@@ -314,6 +300,8 @@ class _Rebuild:
             and previous.looks_whole()
         )
         in_place = previous.folder == output.folder
+        if in_place:
+            same_look = same_look and previous.pages_look_whole()
         is_same = same_look and not changed and rejections.known == rejections.published
         report.outcome = "unchanged" if is_same else "published"
         if config.dry_run:
@@ -321,8 +309,10 @@ class _Rebuild:
             return
         if report.outcome == "unchanged" and not in_place:
             report.notes.append(f"the output was made a copy of {config.previous}")
+        outside = previous.outside()
         if report.outcome == "published" or not in_place:
-            self._write(output, previous, changed, rejections.encoded())
+            site = Site(config, self._look, report, run.now, run.progress)
+            site.publish(output, previous, changed, rejections.encoded())
         for plan in plans:
             state.mark_published(plan.subdir, plan.published)
         for plan in changed:
@@ -334,6 +324,8 @@ class _Rebuild:
             # What this run made for another address is there only once it is deployed.
             note_site(config)
         self._tell_requests()
+        with told(output.folder):
+            refresh_status(output.folder, self._look, report, outside, whole=not config.packages)
         read = {plan.subdir for plan in plans}
         note_unsettled(
             output.folder,
@@ -341,60 +333,11 @@ class _Rebuild:
             state,
             lambda subdir, name: subdir in read and is_repository_selected(config, name),
         )
+        snapshot = load_previous(output.folder).snapshot
+        if snapshot is not None:
+            level = snapshot.pages.level if snapshot.pages else None
+            report.notes += room_notes(level, snapshot.size, config.max_site_size)
         replace_file(output.folder / STATUS, status_bytes(report))
 
     def _differs(self, plan: SubdirPlan, previous: Previous) -> bool:
-        return plan.rewrites or plan.count.total > 0 or self._redraws(plan.subdir, previous)
-
-    def _write(
-        self, output: Output, previous: Previous, plans: list[SubdirPlan], rejections: bytes
-    ) -> None:
-        try:
-            with told(output.folder):
-                self._stage(output, previous, plans, rejections)
-            with self._timed("publishing"):
-                output.swap()
-        finally:
-            output.discard()
-
-    def _stage(
-        self, output: Output, previous: Previous, plans: list[SubdirPlan], rejections: bytes
-    ) -> None:
-        now, progress = self._run.now, self._run.progress
-        entries = dict(previous.snapshot.subdirs) if previous.snapshot else {}
-        leftovers = {plan.subdir: expire(plan, previous, now) for plan in plans}
-        expired = {path for _, paths in leftovers.values() for path in paths}
-        with self._timed("staging"):
-            staged = output.stage(previous.folder, without=expired)
-        for plan in plans:
-            stay, _ = leftovers[plan.subdir]
-            progress.begin(f"Writing {plan.subdir}", plan.count.after)
-            entries[plan.subdir] = write_subdir(
-                staged, plan, previous, self._look, stay, progress, self._timed
-            )
-            progress.end()
-        with self._timed("channel"):
-            write_channel(staged, self._look, previous, plans, entries, now, rejections)
-        staged.write(STATUS, status_bytes(self._report))
-        with self._timed("checking"):
-            named = [plan.subdir for plan in plans]
-            # What changes are put into was found, by its hashes, to be what was swapped in.
-            before = Folder(previous.folder) if previous.folder else None
-            since = {plan.subdir: before for plan in plans if before and plan.by_changes}
-            findings = check_channel(Folder(staged.root), named, progress, since)
-        if findings.problems:
-            raise CfIndexError(
-                "The new index failed its own check and was not published: "
-                f"{findings.problems[0]} ({len(findings.problems)} problems). "
-                "Please report this."
-            )
-
-    @contextmanager
-    def _timed(self, stage: str) -> Iterator[None]:
-        start = time.perf_counter()
-        try:
-            yield
-        finally:
-            durations = self._report.durations
-            taken = time.perf_counter() - start
-            durations[stage] = round(durations.get(stage, 0.0) + taken, 3)
+        return plan.changes_files() or self._redraws(plan.subdir, previous)

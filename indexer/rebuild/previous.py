@@ -12,10 +12,13 @@ import orjson
 
 from indexer.channel.record import Record
 from indexer.errors import ContentError
-from indexer.files import has_sha256, sha256_of, size_of, sizes_in
+from indexer.files import has_sha256, names_in, sha256_of, size_of, sizes_in
 from indexer.published import Folder, is_path, read_bytes
+from indexer.rebuild.publish import UNFINISHED
 from indexer.rebuild.spool import RecordStore
-from indexer.render import history, repodata, shards, summary
+from indexer.render import history, package_files, repodata, shards, summary
+from indexer.render.detail import detail_of
+from indexer.render.status import Outside, decode_outside
 
 
 @dataclass(frozen=True, slots=True)
@@ -35,6 +38,10 @@ class PreviousSubdir:
     foreign: bool = False
     # What was found in its folder, once looked for.
     _sizes: dict[str, int] = field(default_factory=dict, compare=False, repr=False)
+    # What was read of them, once asked.
+    _summaries: list[Mapping[str, summary.NameSummary]] = field(
+        default_factory=list, compare=False, repr=False
+    )
 
     def is_whole(self) -> bool:
         """Whether its files are those that its snapshot lists, so that they can be built upon."""
@@ -48,7 +55,7 @@ class PreviousSubdir:
 
     def can_be_linked(self) -> bool:
         """Whether a run that doesn't read it may carry it along, and tell of its packages."""
-        return self.looks_whole() and self._has(self._names_file) and not self.unsound_shards()
+        return self.looks_whole() and self.has_summaries() and not self.unsound_shards()
 
     def unsound_shards(self, closely: Collection[str] = ()) -> set[str]:
         """Names whose shard is missing or isn't what the index says.
@@ -82,8 +89,17 @@ class PreviousSubdir:
             )
         return self._sizes
 
-    def summaries(self) -> dict[str, summary.NameSummary]:
-        """The names' summaries. Raises ContentError where they aren't what was written."""
+    def has_summaries(self) -> bool:
+        """Whether the file of the names' summaries is what was written."""
+        return self._has(self._names_file)
+
+    def summaries(self) -> Mapping[str, summary.NameSummary]:
+        """The names' summaries, read once. Raises ContentError where they aren't sound."""
+        if not self._summaries:
+            self._summaries.append(self._read_summaries())
+        return self._summaries[0]
+
+    def _read_summaries(self) -> Mapping[str, summary.NameSummary]:
         name = self._names_file
         try:
             data = (self.folder / name).read_bytes()
@@ -233,6 +249,18 @@ class Previous:
             has_sha256(folder / path, entry.sha256) for path, entry in snapshot.files.items()
         )
 
+    def pages_look_whole(self) -> bool:
+        """Whether the pages and the API are there: by sizes and, of single names, by count."""
+        folder, snapshot = self.folder, self.snapshot
+        if folder is None or snapshot is None or (entry := snapshot.pages) is None:
+            return folder is not None
+        if (folder / UNFINISHED).exists():
+            return False
+        return _have_sizes(folder, entry.files) and all(
+            len(names_in(folder / place)) == (entry.names if wanted else 0)
+            for place, (_, wanted) in package_files.folders(detail_of(entry.level)).items()
+        )
+
     def changes(self) -> list[history.ChangeEntry]:
         """The recent changes; none where the file is damaged, which must not stop a channel."""
         with contextlib.suppress(ContentError):
@@ -251,6 +279,14 @@ class Previous:
             with contextlib.suppress(ContentError):
                 data = read_bytes(Folder(self.folder), history.UNSETTLED, history.MAX_FILE)
                 return history.decode_unsettled(data) if data is not None else {}
+        return {}
+
+    def outside(self) -> dict[str, Outside]:
+        """What isn't in the index, by subdir; none where the file is damaged."""
+        if self.folder is not None:
+            with contextlib.suppress(ContentError, OSError):
+                data = read_bytes(Folder(self.folder), history.LEFT_OUT, history.MAX_FILE)
+                return decode_outside(data) if data is not None else {}
         return {}
 
     def _read(self, path: str) -> bytes:

@@ -14,19 +14,25 @@ import shutil
 from collections.abc import Collection, Iterator
 from pathlib import Path
 
-from indexer.errors import ConfigError
-from indexer.files import locked
-from indexer.render.history import SNAPSHOT
+from indexer.errors import CfIndexError, ConfigError
+from indexer.files import linked_folder, locked, refuse_links, remove
+from indexer.render.history import SNAPSHOT, decode_snapshot
 
+# In an output whose kept folders are being changed: gone once the new site is there.
+UNFINISHED = ".cf-index-unfinished"
 _AT_FDCWD = -100
 _RENAME_EXCHANGE = 2
 
 
 class Output:
-    """The folder that a site is published into; made by ``open_output``, which holds its lock."""
+    """The folder that a site is published into; made by ``open_output``, which holds its lock.
 
-    def __init__(self, folder: Path) -> None:
+    ``kept`` are folders in it that aren't staged: see rebuild/kept.py.
+    """
+
+    def __init__(self, folder: Path, kept: Collection[str] = ()) -> None:
         self.folder = folder
+        self._kept = kept
         self.staged = folder.with_name(f".{folder.name}.staged")
         # For the previous site, when it is fetched: on the same disk, so that it can be linked.
         self.scratch = folder.with_name(f".{folder.name}.previous")
@@ -36,9 +42,36 @@ class Output:
         """Clear what a killed run left: scratch trees, or a swap that was cut in two."""
         if self._old.exists() and not self.folder.exists():
             self._old.rename(self.folder)
-        for leftover in (self.staged, self._old, self.scratch):
+        if self._has_kept():
+            self._bring_back()
+        leftovers = [self.staged, self.scratch]
+        if (self.folder / SNAPSHOT).is_file():
+            # Else it may be the only whole one.
+            leftovers.append(self._old)
+        for leftover in leftovers:
             if leftover.exists():
                 shutil.rmtree(leftover)
+
+    def _has_kept(self) -> bool:
+        """Whether the site that is there has these folders, by its snapshot."""
+        try:
+            snapshot = decode_snapshot((self.folder / SNAPSHOT).read_bytes())
+        except (OSError, CfIndexError):
+            return False
+        return snapshot.pages is not None
+
+    def _take_along(self) -> None:
+        """Move the kept folders into the staged tree."""
+        for path in self._kept:
+            if linked_folder(self.folder, f"{path}/...") is None:
+                _move(self.folder / path, self.staged / path)
+
+    def _bring_back(self) -> None:
+        """Move those back that a swap that didn't come about had taken along."""
+        for path in self._kept if self.staged.is_dir() and self.folder.is_dir() else ():
+            if not os.path.lexists(self.folder / path):
+                refuse_links(self.folder, path)
+                _move(self.staged / path, self.folder / path)
 
     def stage(self, base: Path | None, *, without: Collection[str] = ()) -> Staged:
         """A staged tree with everything that ``base`` has, but the paths in ``without``."""
@@ -46,13 +79,26 @@ class Output:
             shutil.rmtree(self.staged, ignore_errors=True)
             self.staged.mkdir(parents=True)
             if base is not None and base.is_dir():
-                _link_tree(os.fspath(base), os.fspath(self.staged), frozenset(without))
+                left_out = frozenset((*without, UNFINISHED))
+                kept = frozenset(self._kept)
+                _link_tree(os.fspath(base), os.fspath(self.staged), left_out, kept)
         return Staged(self.staged)
 
-    def swap(self) -> None:
-        """Put the staged tree in the output's place, and delete what was there."""
+    def swap(self, *, in_place: bool) -> None:
+        """Put the staged tree in the output's place, and delete what was there.
+
+        ``in_place``: the kept folders that are there stay, whatever the staged tree has of them.
+        """
         with told(self.folder):
-            self._swap()
+            try:
+                if in_place:
+                    self._take_along()
+                self._swap()
+            except BaseException:
+                # Ctrl-C, too: what is discarded next must not hold what was taken along.
+                if in_place:
+                    self._bring_back()
+                raise
 
     def _swap(self) -> None:
         if not self.folder.exists():
@@ -61,7 +107,11 @@ class Output:
         if not _exchange(self.staged, self.folder):
             # Two steps where the system can't exchange: recover() mends a kill between them.
             self.folder.rename(self._old)
-            self.staged.rename(self.folder)
+            try:
+                self.staged.rename(self.folder)
+            except BaseException:
+                self._old.rename(self.folder)
+                raise
         shutil.rmtree(self.staged, ignore_errors=True)
         shutil.rmtree(self._old, ignore_errors=True)
 
@@ -82,24 +132,50 @@ class Staged:
         with target.open("xb") as file:
             file.write(data)
 
+    def put(self, path: str, data: bytes) -> None:
+        """Put a file in place unless these are its bytes already."""
+        target = self.root / path
+        refuse_links(self.root, path)
+        try:
+            if not target.is_symlink() and target.read_bytes() == data:
+                return
+        except (FileNotFoundError, NotADirectoryError, IsADirectoryError):
+            pass
+        self.write(path, data)
+
+    def remove(self, path: str) -> None:
+        """Take a file or folder out, and the folders that are empty then."""
+        target = self.root / path
+        refuse_links(self.root, path)
+        remove(target)
+        for folder in target.relative_to(self.root).parents[:-1]:
+            try:
+                (self.root / folder).rmdir()
+            except OSError:
+                # It isn't empty, or was never there.
+                break
+
     def make_room(self, path: str) -> Path:
         """A path where a new file may be made."""
         target = self.root / path
+        # They were carried along as they are: writing through one would change the live site.
+        refuse_links(self.root, path)
         for folder in target.relative_to(self.root).parents:
-            if (self.root / folder).is_symlink():
-                # It was carried along as it is: writing through it would change the live site.
-                raise ConfigError(
-                    f"{folder} in the output is a symbolic link. A site is replaced whole, so put "
-                    "the folder itself there (or the whole output where there is room)."
-                )
+            if (self.root / folder).is_file():
+                # In the way of one of ours.
+                (self.root / folder).unlink()
         target.parent.mkdir(parents=True, exist_ok=True)
-        target.unlink(missing_ok=True)
+        remove(target)
         return target
 
 
 @contextlib.contextmanager
 def open_output(
-    folder: Path, *, only_look: bool = False, apart_from: Collection[Path] = ()
+    folder: Path,
+    *,
+    only_look: bool = False,
+    apart_from: Collection[Path] = (),
+    kept: Collection[str] = (),
 ) -> Iterator[Output]:
     """Lock the output folder and clear leftovers, or ``only_look``.
 
@@ -112,14 +188,14 @@ def open_output(
         _check_place(folder, apart_from)
     if only_look:
         _check_ours(folder)
-        yield Output(folder)
+        yield Output(folder, kept)
         return
     with contextlib.ExitStack() as stack:
         with told(folder):
             folder.parent.mkdir(parents=True, exist_ok=True)
             lock = folder.with_name(f".{folder.name}.lock")
             stack.enter_context(locked(lock, f"the output {folder}"))
-            output = Output(folder)
+            output = Output(folder, kept)
             output.recover()
             _check_ours(folder)
         yield output
@@ -164,8 +240,12 @@ def _check_ours(folder: Path) -> None:
         )
 
 
-def _link_tree(source: str, target: str, without: frozenset[str], place: str = "") -> None:
-    """Link what a folder holds; ``place`` is its path below the first, with a slash at its end.
+def _link_tree(
+    source: str, target: str, without: frozenset[str], kept: frozenset[str], place: str = ""
+) -> None:
+    """Link what a folder holds, but the files in ``without`` and the folders in ``kept``.
+
+    ``place`` is its path below the first, with a slash at its end.
 
     In strings: there may be 25,000 shards, of which a path object costs more than its link.
     """
@@ -174,8 +254,9 @@ def _link_tree(source: str, target: str, without: frozenset[str], place: str = "
             path, there = f"{place}{entry.name}", f"{target}/{entry.name}"
             # A symbolic link to a folder is carried along as it is, like a file.
             if entry.is_dir(follow_symlinks=False):
-                os.mkdir(there)  # noqa: PTH102  see above
-                _link_tree(entry.path, there, without, f"{path}/")
+                if path not in kept:
+                    os.mkdir(there)  # noqa: PTH102  see above
+                    _link_tree(entry.path, there, without, kept, f"{path}/")
             elif path not in without:
                 _link(entry.path, there)
 
@@ -187,6 +268,14 @@ def _link(source: str, target: str) -> None:
         if error.errno not in {errno.EXDEV, errno.EPERM, errno.EMLINK, errno.EOPNOTSUPP}:
             raise
         shutil.copy2(source, target, follow_symlinks=False)
+
+
+def _move(one: Path, other: Path) -> None:
+    """Move a folder, if it is one; over what was emptied before."""
+    if one.is_dir() and not one.is_symlink():
+        shutil.rmtree(other, ignore_errors=True)
+        other.parent.mkdir(parents=True, exist_ok=True)
+        one.rename(other)
 
 
 def _exchange(one: Path, other: Path) -> bool:

@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import asdict, dataclass, field, replace
 from typing import Any
 
@@ -72,6 +75,16 @@ class Report:
     # By which servers, how often, and how much was asked of them from then on.
     limited: list[str] = field(default_factory=list)
     durations: dict[str, float] = field(default_factory=dict)
+
+    @contextmanager
+    def timed(self, stage: str) -> Iterator[None]:
+        """Note how many seconds a stage takes."""
+        start = time.perf_counter()
+        try:
+            yield
+        finally:
+            taken = time.perf_counter() - start
+            self.durations[stage] = round(self.durations.get(stage, 0.0) + taken, 3)
 
     def as_dict(self) -> dict[str, Any]:
         """Everything, ready for JSON."""

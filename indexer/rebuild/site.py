@@ -1,176 +1,110 @@
-"""Writes what a plan says into a staged tree: the files of its subdirs, then the channel's."""
+"""Makes the next site beside the published one: files, pages, check, swap."""
 
 from __future__ import annotations
 
-import hashlib
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
-from contextlib import AbstractContextManager, ExitStack
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
 from datetime import datetime
-from itertools import zip_longest
-from pathlib import Path
 
-from indexer.channel.plan import Change
-from indexer.progress import Progress, counted
+from indexer.check import check_channel
+from indexer.config import Config
+from indexer.errors import CfIndexError
+from indexer.progress import Progress
+from indexer.published import Folder
+from indexer.rebuild.kept import Kept
 from indexer.rebuild.look import Look
+from indexer.rebuild.pages import Pages
 from indexer.rebuild.planning import SubdirPlan
 from indexer.rebuild.previous import Previous
-from indexer.rebuild.publish import Staged
-from indexer.render import channeldata, history, pages, repodata, shards, summary
-from indexer.render.history import ChangeEntry, FileEntry, Snapshot, SubdirEntry
-from indexer.render.sorted_lines import SortedLines
+from indexer.rebuild.publish import Output, Staged, told
+from indexer.rebuild.report import Report, status_bytes
+from indexer.rebuild.writing import expire, write_channel, write_snapshot, write_subdir
+from indexer.render import package_files
+from indexer.render.detail import NONE
+from indexer.render.history import SubdirEntry
+
+STATUS = "status.json"
+# The folders of single names' files.
+KEPT = tuple(package_files.folders(NONE))
 
 
-def expire(plan: SubdirPlan, previous: Previous, now: datetime) -> tuple[dict[str, str], list[str]]:
-    """Superseded shards of a subdir that stay (until when), and paths of those that go."""
-    entry = previous.snapshot.subdirs.get(plan.subdir) if previous.snapshot else None
-    # Also those that nobody knows any more, because an index or a snapshot was lost.
-    there = previous.subdir(plan.subdir).shard_sizes()
-    stay, expired = history.supersede(
-        entry.superseded if entry else {},
-        [*plan.replaced, *sorted(there)],
-        plan.shards.values(),
-        now,
-    )
-    place = f"{plan.subdir}/{shards.FOLDER}"
-    return stay, [f"{place}/{digest}{shards.SUFFIX}" for digest in expired]
+@dataclass(frozen=True, slots=True)
+class Site:
+    """The next site, by its configuration, and the report of the run that makes it."""
 
+    config: Config
+    look: Look
+    report: Report
+    now: datetime
+    progress: Progress
 
-def write_subdir(
-    staged: Staged,
-    plan: SubdirPlan,
-    previous: Previous,
-    look: Look,
-    superseded: Mapping[str, str],
-    progress: Progress,
-    timed: Callable[[str], AbstractContextManager[None]],
-) -> SubdirEntry:
-    """Write one subdir: shards, then repodata, and the shard index last."""
-    subdir, base_url = plan.subdir, look.base_url_of(plan.subdir)
-    sizes = dict(previous.subdir(subdir).shard_sizes())
-    with timed("shards"):
-        for digest, data in plan.spool.shards():
-            staged.write(f"{subdir}/{shards.FOLDER}/{digest}{shards.SUFFIX}", data)
-            sizes[digest] = len(data)
-    names = [f"{subdir}/{name}" for name in (repodata.FILE_NAME, repodata.ZST_NAME)]
-    for name in names:
-        staged.make_room(name)
-    with timed("repodata"):
-        written = _write_repodata(staged.root / subdir, plan, previous, base_url, progress)
-    files = {
-        name: FileEntry(item.sha256, item.size) for name, item in zip(names, written, strict=True)
-    }
-    with timed("summaries"):
-        data = summary.encode_summaries(plan.summaries)
-        _write(staged, files, f"{history.FOLDER}/{subdir}/{summary.FILE_NAME}", data)
-    with timed("shards"):
-        index = shards.pack_index(subdir, base_url, plan.shards)
-        _write(staged, files, f"{subdir}/{shards.INDEX_NAME}", index)
-    return SubdirEntry(
-        records=plan.count.after,
-        names=len(plan.shards),
-        shard_bytes=sum(sizes.get(digest, 0) for digest in plan.shards.values()),
-        files=files,
-        superseded=superseded,
-        rendering=look.of_subdir(subdir),
-    )
+    def publish(
+        self, output: Output, previous: Previous, plans: Sequence[SubdirPlan], rejections: bytes
+    ) -> None:
+        """Write what the plans say over the previous site, and put it into the output's place.
 
+        ``rejections`` are the bytes of what the site remembers of them. Raises CfIndexError where
+        the new site fails its check; the output is then as it was.
+        """
+        try:
+            with told(output.folder):
+                leftovers = {plan.subdir: expire(plan, previous, self.now) for plan in plans}
+                with self.report.timed("staging"):
+                    expired = {path for _, paths in leftovers.values() for path in paths}
+                    staged = output.stage(previous.folder, without=expired)
+                    in_place = previous.folder == output.folder
+                    kept = Kept(staged, output.folder if in_place else None, KEPT)
+                stays = {subdir: stay for subdir, (stay, _) in leftovers.items()}
+                self._write(staged, kept, previous, plans, rejections, stays)
+                self._check(staged, previous, plans)
+            with self.report.timed("publishing"):
+                with told(output.folder):
+                    kept.settle()
+                output.swap(in_place=in_place)
+        finally:
+            output.discard()
 
-def _write_repodata(
-    folder: Path,
-    plan: SubdirPlan,
-    previous: Previous,
-    base_url: str | None,
-    progress: Progress,
-) -> tuple[repodata.Written, repodata.Written]:
-    with ExitStack() as stack:
-        sections: dict[str, Iterator[bytes]] = {}
-        lines = None
-        if not plan.rewrites:
-            path = previous.subdir(plan.subdir).repodata
-            lines = SortedLines(stack.enter_context(path.open("rb")))
-        for section in repodata.SECTIONS:
-            changes = plan.spool.section(section)
-            blocks = lines.merged(section, changes) if lines else repodata.lines(_there(changes))
-            sections[section] = counted(blocks, progress, lambda block: 1 + block.count(b"\n"))
-        return repodata.write_repodata(folder, plan.subdir, base_url, sections)
+    def _write(
+        self,
+        staged: Staged,
+        kept: Kept,
+        previous: Previous,
+        plans: Sequence[SubdirPlan],
+        rejections: bytes,
+        stays: Mapping[str, Mapping[str, str]],
+    ) -> None:
+        report = self.report
+        entries: dict[str, SubdirEntry] = {}
+        if previous.snapshot is not None:
+            entries |= previous.snapshot.subdirs
+        for plan in plans:
+            self.progress.begin(f"Writing {plan.subdir}", plan.count.after)
+            entries[plan.subdir] = write_subdir(
+                staged, plan, previous, self.look, stays[plan.subdir], self.progress, report.timed
+            )
+            self.progress.end()
+        with report.timed("channel"):
+            channel = write_channel(
+                staged, self.look, previous, plans, entries, self.now, rejections
+            )
+        with report.timed("pages"):
+            found = {subdir: previous.subdir(subdir).shards for subdir in entries}
+            found |= {plan.subdir: plan.shards for plan in plans}
+            pages = Pages(staged, kept, self.look, report, previous, channel, found)
+            entry = pages.write(self.progress)
+            write_snapshot(staged, channel.snapshot(entry, pages.size))
+        staged.write(STATUS, status_bytes(report))
 
-
-def _there(changes: Iterable[tuple[str, bytes | None]]) -> Iterator[tuple[str, bytes]]:
-    return ((file_name, body) for file_name, body in changes if body is not None)
-
-
-def write_channel(
-    staged: Staged,
-    look: Look,
-    previous: Previous,
-    plans: Sequence[SubdirPlan],
-    entries: Mapping[str, SubdirEntry],
-    now: datetime,
-    rejections: bytes,
-) -> Snapshot:
-    """Write the channel-wide files over what the staged tree's subdirs hold, snapshot last.
-
-    ``rejections`` is what the site remembers of them; empty where there never was one.
-    """
-    summaries = {subdir: _summaries(staged.root, subdir) for subdir in sorted(entries)}
-    recent = [*_recent(plans, now), *previous.changes()][: history.MAX_CHANGES]
-    counts = previous.counts()
-    records: dict[str, object] = {subdir: entry.records for subdir, entry in entries.items()}
-    if not counts or counts[-1]["records"] != records:
-        counts.append({"time": history.rfc3339(now), "records": records})
-    files: dict[str, FileEntry] = {}
-    _write(staged, files, channeldata.FILE_NAME, channeldata.render_channeldata(summaries))
-    _write(staged, files, pages.FILE_NAME, pages.render_index(look.info, summaries))
-    _write(staged, files, history.CHANGES, history.encode_changes(recent))
-    _write(staged, files, history.COUNTS, history.encode_counts(counts))
-    # Should it be damaged, it isn't carried along.
-    staged.make_room(history.REJECTIONS)
-    if rejections:
-        _write(staged, files, history.REJECTIONS, rejections)
-    snapshot = Snapshot(
-        registry=look.info.registry,
-        channel=look.info.channel,
-        rendering=look.of_channel(),
-        subdirs=dict(sorted(entries.items())),
-        files=files,
-    )
-    staged.write(history.SNAPSHOT, history.encode_snapshot(snapshot))
-    return snapshot
-
-
-def _summaries(root: Path, subdir: str) -> dict[str, summary.NameSummary]:
-    path = root / history.FOLDER / subdir / summary.FILE_NAME
-    return summary.decode_summaries(path.read_bytes())
-
-
-def _recent(plans: Sequence[SubdirPlan], now: datetime) -> Iterator[ChangeEntry]:
-    """The changes of a run, the subdirs' in turn: none of them crowds the others out."""
-    time = history.rfc3339(now)
-    parts = [
-        [
-            describe(time, plan.subdir, name, change)
-            for name, change in plan.spool.changes(history.MAX_CHANGES, first="added")
-        ]
-        for plan in plans
-    ]
-    for entries in zip_longest(*parts):
-        yield from (entry for entry in entries if entry is not None)
-
-
-def describe(time: str, subdir: str, name: str, change: Change) -> ChangeEntry:
-    """A change as history tells it; version and build are empty for what was removed."""
-    fields = change.record.fields() if change.record else {}
-    return ChangeEntry(
-        time=time,
-        kind=change.kind,
-        subdir=subdir,
-        file_name=change.file_name,
-        name=name,
-        version=str(fields.get("version", "")),
-        build=str(fields.get("build", "")),
-    )
-
-
-def _write(staged: Staged, files: dict[str, FileEntry], path: str, data: bytes) -> None:
-    staged.write(path, data)
-    files[path] = FileEntry(hashlib.sha256(data).hexdigest(), len(data))
+    def _check(self, staged: Staged, previous: Previous, plans: Sequence[SubdirPlan]) -> None:
+        with self.report.timed("checking"):
+            named = [plan.subdir for plan in plans]
+            # What changes are put into was found, by its hashes, to be what was swapped in.
+            before = Folder(previous.folder) if previous.folder else None
+            since = {plan.subdir: before for plan in plans if before and plan.by_changes}
+            findings = check_channel(Folder(staged.root), named, self.progress, since)
+        if findings.problems:
+            raise CfIndexError(
+                "The new index failed its own check and was not published: "
+                f"{findings.problems[0]} ({len(findings.problems)} problems). "
+                "Please report this."
+            )

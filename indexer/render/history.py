@@ -7,7 +7,7 @@ and trust it as far as it trusts where it got the snapshot from.
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Collection, Iterable, Mapping, Sequence
 from dataclasses import asdict, dataclass, field
 from datetime import UTC, datetime, timedelta
 from typing import Any
@@ -16,6 +16,7 @@ import orjson
 
 from indexer.channel.index_json import SUBDIR
 from indexer.errors import ConfigError, ContentError
+from indexer.render.detail import LEVELS
 
 FOLDER = "history"
 SNAPSHOT = f"{FOLDER}/snapshot.json"
@@ -23,6 +24,7 @@ CHANGES = f"{FOLDER}/changes.json"
 COUNTS = f"{FOLDER}/counts.json"
 REJECTIONS = f"{FOLDER}/rejections.json"
 UNSETTLED = f"{FOLDER}/unsettled.json"
+LEFT_OUT = f"{FOLDER}/left_out.json"
 FORMAT = 1
 # In bytes; none of these files comes near it.
 MAX_FILE = 256 * 1024 * 1024
@@ -59,14 +61,56 @@ class SubdirEntry:
 
 
 @dataclass(frozen=True, slots=True)
+class PagesEntry:
+    """What the snapshot says of pages and API: ``level`` tells how much of them there is.
+
+    ``files`` are those of the whole channel; those of single names aren't listed: there are
+    ``names`` of these, whose files have ``bytes`` in all. ``refused_at`` is the size of the whole
+    site when more than this level was found to be too much; 0 where it never was.
+    """
+
+    level: str
+    names: int
+    bytes: int
+    files: Mapping[str, FileEntry]
+    refused_at: int = 0
+
+
+@dataclass(frozen=True, slots=True)
+class LastChange:
+    """The last run that changed records, and how many; ``time`` by RFC 3339, in UTC."""
+
+    time: str
+    added: int
+    removed: int
+    changed: int
+
+
+@dataclass(frozen=True, slots=True)
 class Snapshot:
-    """What a published site is made of; ``rendering`` is for the channel-wide files."""
+    """What a published site is made of; ``rendering`` is for the channel-wide files.
+
+    ``pages`` is None where the site has none. ``size`` is that of the whole site, in bytes.
+    """
 
     registry: str
     channel: str
     rendering: str
     subdirs: Mapping[str, SubdirEntry]
     files: Mapping[str, FileEntry]
+    pages: PagesEntry | None = None
+    change: LastChange | None = None
+    size: int = 0
+
+    def listed(self, subdirs: Collection[str] | None = None) -> dict[str, FileEntry]:
+        """All files that it lists, by path; of the subdirs those of these alone."""
+        found = dict(self.files)
+        if self.pages is not None:
+            found |= self.pages.files
+        for name, entry in self.subdirs.items():
+            if subdirs is None or name in subdirs:
+                found |= entry.files
+        return found
 
 
 @dataclass(frozen=True, slots=True)
@@ -101,9 +145,9 @@ def decode_snapshot(data: bytes) -> Snapshot:
     try:
         subdirs = {
             _subdir(name): SubdirEntry(
-                records=int(entry["records"]),
-                names=int(entry["names"]),
-                shard_bytes=int(entry["shard_bytes"]),
+                records=_number(entry["records"]),
+                names=_number(entry["names"]),
+                shard_bytes=_number(entry["shard_bytes"]),
                 files=_files(entry["files"]),
                 superseded={str(k): str(v) for k, v in entry["superseded"].items()},
                 rendering=str(entry["rendering"]),
@@ -116,6 +160,9 @@ def decode_snapshot(data: bytes) -> Snapshot:
             rendering=str(document["rendering"]),
             subdirs=subdirs,
             files=_files(document["files"]),
+            pages=_pages(document.get("pages")),
+            change=_change(document.get("change")),
+            size=_number(document.get("size", 0)),
         )
     except (KeyError, TypeError, AttributeError, ValueError, OverflowError) as error:
         raise ContentError(f"the snapshot can't be read: {error!r}") from error
@@ -134,9 +181,21 @@ def decode_changes(data: bytes) -> list[ChangeEntry]:
             isinstance(value, str) for item in items for value in item.values()
         ):
             raise TypeError("not a list of changes")  # noqa: TRY301  one way out
-        return [ChangeEntry(**item) for item in items]
-    except (TypeError, AttributeError) as error:
+        return [_entry(ChangeEntry(**item)) for item in items]
+    except (TypeError, AttributeError, ValueError) as error:
         raise ContentError(f"{CHANGES} can't be read: {error}") from error
+
+
+def _entry(change: ChangeEntry) -> ChangeEntry:
+    _seconds(change.time)
+    _subdir(change.subdir)
+    # A feed is XML, which has no way to say some characters.
+    for text in (change.file_name, change.name, change.version, change.build):
+        if not text.isprintable():
+            raise ValueError(f"{text[:80]!r} can't be shown")
+    if change.kind not in {"added", "removed", "changed"}:
+        raise ValueError(f"{change.kind[:80]!r} is no kind of change")
+    return change
 
 
 def encode_counts(counts: list[dict[str, Any]]) -> bytes:
@@ -225,7 +284,46 @@ def _subdir(name: str) -> str:
 
 
 def _files(value: Mapping[str, Mapping[str, Any]]) -> dict[str, FileEntry]:
-    return {path: FileEntry(str(item["sha256"]), int(item["size"])) for path, item in value.items()}
+    return {
+        path: FileEntry(str(item["sha256"]), _number(item["size"])) for path, item in value.items()
+    }
+
+
+def _pages(value: Mapping[str, Any] | None) -> PagesEntry | None:
+    if value is None:
+        return None
+    return PagesEntry(
+        level=_level(value["level"]),
+        names=_number(value["names"]),
+        bytes=_number(value["bytes"]),
+        refused_at=_number(value["refused_at"]),
+        files=_files(value["files"]),
+    )
+
+
+def _change(value: Mapping[str, Any] | None) -> LastChange | None:
+    if value is None:
+        return None
+    _seconds(value["time"])
+    return LastChange(
+        value["time"],
+        _number(value["added"]),
+        _number(value["removed"]),
+        _number(value["changed"]),
+    )
+
+
+def _level(value: object) -> str:
+    if value not in {detail.level for detail in LEVELS}:
+        raise ValueError(f"{str(value)[:80]!r} is no level of detail")
+    return str(value)
+
+
+def _number(value: object) -> int:
+    """A whole number as JSON has them everywhere; -1 stands for none."""
+    if type(value) is not int or not -1 <= value < 2**53:
+        raise ValueError(f"{str(value)[:80]!r} is no count")
+    return value
 
 
 def _load(data: bytes, what: str) -> Any:

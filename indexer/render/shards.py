@@ -62,6 +62,17 @@ def unpack_shard(packed: bytes) -> dict[str, Record]:
     return {name: _record(name, fields) for name, fields in shard_entries(packed)}
 
 
+def unpack_fields(packed: bytes) -> dict[str, dict[str, Any]]:
+    """The same as plain values, of a shard whose records are known to be sound.
+
+    Raises ContentError where it isn't a shard.
+    """
+    found = dict(shard_entries(packed))
+    for file_name, fields in found.items():
+        spell_hashes(file_name, fields)
+    return found
+
+
 def shard_entries(packed: bytes, values: int | None = None) -> Iterator[tuple[str, dict[str, Any]]]:
     """File names and fields of a decompressed shard; of the fields nothing is checked yet.
 

@@ -524,7 +524,7 @@ def test_a_change_of_the_look_is_checked_whole(rig: Rig, monkeypatch: pytest.Mon
         checked.append(sorted(arguments[3]))
         return original(*arguments)
 
-    monkeypatch.setattr("indexer.rebuild.pipeline.check_channel", check)
+    monkeypatch.setattr("indexer.rebuild.site.check_channel", check)
     fill(rig, 3)
     rig.push(build("alpha"))
     rig.rebuild()

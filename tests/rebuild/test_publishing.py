@@ -5,12 +5,14 @@ from __future__ import annotations
 import errno
 import fcntl
 import os
+import shutil
 import signal
 import subprocess
 import sys
 import textwrap
 from datetime import timedelta
 from pathlib import Path
+from unittest.mock import Mock
 
 import pytest
 
@@ -20,6 +22,7 @@ from indexer.errors import CfIndexError, ConfigError
 from indexer.progress import Unit
 from indexer.rebuild import publish
 from indexer.rebuild.pipeline import Run, rebuild
+from indexer.rebuild.site import KEPT
 from tests.support.rig import Rig, tree_of
 
 # Where a run is killed: before a function of the pipeline, by SIGKILL.
@@ -27,9 +30,13 @@ POINTS = [
     "indexer.rebuild.publish:Output.stage",
     "indexer.rebuild.publish:Staged.write#3",
     "indexer.rebuild.publish:Staged.write#8",
-    "indexer.rebuild.pipeline:write_channel",
-    "indexer.rebuild.pipeline:check_channel",
+    "indexer.rebuild.site:write_channel",
+    "indexer.rebuild.pages:Pages.write",
+    "indexer.rebuild.site:write_snapshot",
+    "indexer.rebuild.site:check_channel",
+    "indexer.rebuild.kept:Kept.settle",
     "indexer.rebuild.publish:Output.swap",
+    "indexer.rebuild.publish:_move#2",
     "indexer.rebuild.publish:_exchange",
     "indexer.rebuild.state:State.mark_published",
     "indexer.rebuild.pipeline:replace_file",
@@ -72,6 +79,12 @@ def kill_at(rig: Rig, point: str) -> int:
     return subprocess.run(command, check=False, env=os.environ).returncode
 
 
+def beside_pages(tree: dict[str, str]) -> dict[str, str]:
+    """Without the files of single names, which may be ahead of the index for a moment."""
+    kept = (*KEPT, publish.UNFINISHED)
+    return {path: digest for path, digest in tree.items() if not path.startswith(kept)}
+
+
 @pytest.mark.parametrize("point", POINTS)
 def test_a_killed_run_leaves_a_whole_site_and_the_next_one_succeeds(rig: Rig, point: str) -> None:
     rig.push(build("alpha"))
@@ -83,15 +96,19 @@ def test_a_killed_run_leaves_a_whole_site_and_the_next_one_succeeds(rig: Rig, po
 
     rig.assert_sound()
     swapped = point.startswith(("indexer.rebuild.state", "indexer.rebuild.pipeline:replace_file"))
-    assert (rig.tree() == before) is not swapped
+    assert (beside_pages(rig.tree()) == beside_pages(before)) is not swapped
     rig.rebuild()
     assert len(rig.records()) == 2
     rig.assert_sound()
+    after = rig.tree()
+    shutil.rmtree(rig.site / "packages")
+    rig.rebuild()
+    assert rig.tree() == after
     assert sorted(path.name for path in rig.root.iterdir()) == [".site.lock", "site", "state"]
 
 
 @pytest.mark.parametrize(
-    "point", ["indexer.rebuild.publish:Output.swap", "indexer.rebuild.pipeline:check_channel"]
+    "point", ["indexer.rebuild.publish:Output.swap", "indexer.rebuild.site:check_channel"]
 )
 def test_a_killed_first_run_leaves_nothing_in_the_way(rig: Rig, point: str) -> None:
     rig.push(build("alpha"))
@@ -111,6 +128,39 @@ def test_a_swap_in_two_steps_that_was_cut_is_mended(rig: Rig) -> None:
 
     assert report.outcome == "unchanged"
     assert rig.tree() == before
+
+
+@pytest.mark.parametrize(
+    "error", [OSError(16, "busy"), KeyboardInterrupt()], ids=["busy", "ctrl-c"]
+)
+@pytest.mark.parametrize("exchanges", [True, False])
+def test_a_swap_that_fails_leaves_the_site_and_its_pages(
+    rig: Rig, monkeypatch: pytest.MonkeyPatch, error: BaseException, *, exchanges: bool
+) -> None:
+    rig.push(build("alpha"))
+    rig.rebuild()
+    before = rig.tree()
+    rig.push(build("beta"))
+    with monkeypatch.context() as patched:
+        if exchanges:
+            patched.setattr(publish, "_exchange", Mock(side_effect=error))
+        else:
+            patched.setattr(publish, "_exchange", lambda *_: False)
+            real = Path.rename
+
+            def rename(self: Path, target: Path) -> Path:
+                if self.name == ".site.staged":
+                    raise error
+                return real(self, target)
+
+            patched.setattr(Path, "rename", rename)
+        with pytest.raises((ConfigError, KeyboardInterrupt)):
+            rig.rebuild()
+    assert beside_pages(rig.tree()) == beside_pages(before)
+    assert (rig.site / "packages/alpha/index.html").exists()
+    rig.rebuild()
+    assert len(rig.records()) == 2
+    rig.assert_sound()
 
 
 def test_without_an_exchange_of_folders_the_swap_still_works(
@@ -133,7 +183,7 @@ def test_an_index_that_fails_its_own_check_is_not_published(
     before = rig.tree()
     rig.push(build("beta"))
     findings = check.Findings([check.Problem("noarch/repodata.json", "made up")])
-    monkeypatch.setattr("indexer.rebuild.pipeline.check_channel", lambda *_: findings)
+    monkeypatch.setattr("indexer.rebuild.site.check_channel", lambda *_: findings)
 
     with pytest.raises(CfIndexError, match="failed its own check"):
         rig.rebuild()
@@ -270,7 +320,7 @@ def test_links_under_the_names_of_our_own_files_are_not_followed(rig: Rig) -> No
     assert victim.read_text() == "precious"
 
 
-@pytest.mark.parametrize("where", ["indexer.rebuild.site.repodata.write_repodata", "os.link"])
+@pytest.mark.parametrize("where", ["indexer.rebuild.writing.repodata.write_repodata", "os.link"])
 def test_a_full_disk_is_told_as_one_and_leaves_the_site_as_it_was(
     rig: Rig, monkeypatch: pytest.MonkeyPatch, where: str
 ) -> None:
@@ -332,6 +382,7 @@ def test_every_long_part_shows_how_far_it_is(rig: Rig) -> None:
         ("Reading noarch", 2, 2),
         ("Planning noarch", 2, 2),
         ("Writing noarch", 4, 4),
+        ("Drawing pages", 2, 2),
         ("Checking noarch/repodata.json", None, 4),
         ("Checking the shards of noarch", 2, 2),
     ]

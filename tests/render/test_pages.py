@@ -1,175 +1,201 @@
-"""Everything on the page comes from uploaders, and none of it may act there."""
+"""The pages of the channel: complete, at home, and the same each time."""
 
 from __future__ import annotations
 
+import base64
 import dataclasses
-from html.parser import HTMLParser
+import hashlib
+import posixpath
+import re
+from urllib.parse import urljoin, urlsplit
 
 import pytest
 
-from indexer.render.pages import (
-    Installs,
-    SiteInfo,
-    render_index,
-    templates_digest,
-    templates_folder,
-)
-from indexer.render.summary import NameSummary
+from indexer.channel.about import About
+from indexer.channel.record import Record
+from indexer.render import pages, templates
+from indexer.render.detail import API_ONLY, FULL, LEAN, LEVELS, NONE, Detail
+from indexer.render.site_info import Installs
+from indexer.render.status import Listed, Status
 from tests.channel.samples import record
-from tests.render.channels import summarize
-
-VOID = {"meta", "link", "br", "hr", "img", "input"}
-HOSTILE = [
-    "<script>alert(1)</script>",
-    "\"><img src=x onerror='alert(1)'>",
-    "' onmouseover='alert(1)",
-    "</style></title></code></table><b>",
-    "{{ 7 * 7 }}{% raw %}",
-    "&lt;b&gt; & <!--",
-    "javascript:alert(1)",
-]
-INFO = SiteInfo(
-    channel="forge",
-    registry="oci://ghcr.io/acme",
-    policy="annotation org.conda-forge.status=validated",
-    validated_only=True,
-    site_url="https://acme.invalid/forge",
-    installs="oci",
+from tests.render.site import (
+    ABOUT,
+    INFO,
+    RECORDS,
+    SITE,
+    Page,
+    Records,
+    Site,
+    change,
+    channel_of,
+    summaries_of,
+    xml,
 )
-SUBDIRS = {
-    "noarch": {"alpha": summarize([record("alpha", "1.9")])},
-    "linux-64": {
-        "alpha": summarize([record("alpha", "1.10"), record("alpha", "1.8")]),
-        "beta": summarize([record("beta")]),
-    },
-}
+
+NOTHING = Listed(0, [])
+STATUS = Status(None, {}, NOTHING, NOTHING, NOTHING, "", None)
+# They are written by others.
+ELSEWHERE = {"status.json", "noarch/repodata.json", "linux-64/repodata.json"}
+CALM = SITE.page("")
 
 
-class Page(HTMLParser):
-    """A page taken apart; fails where a tag isn't closed, or closed that wasn't open."""
-
-    def __init__(self, data: bytes) -> None:
-        super().__init__()
-        self.elements: list[tuple[str, dict[str, str | None]]] = []
-        self.rows: list[list[str]] = []
-        self.text = ""
-        self._open: list[str] = []
-        self.feed(data.decode())
-        self.close()
-        assert self._open == []
-
-    def handle_starttag(self, tag: str, attrs: list[tuple[str, str | None]]) -> None:
-        self.elements.append((tag, dict(attrs)))
-        if tag == "tr":
-            self.rows.append([])
-        elif tag in {"td", "th"}:
-            self.rows[-1].append("")
-        if tag not in VOID:
-            self._open.append(tag)
-
-    def handle_endtag(self, tag: str) -> None:
-        assert self._open.pop() == tag
-
-    def handle_data(self, data: str) -> None:
-        if "style" not in self._open:
-            self.text += data
-        if {"td", "th"} & set(self._open):
-            self.rows[-1][-1] += data
-
-    def tags(self) -> list[str]:
-        return [tag for tag, _ in self.elements]
+def whole(site: Site) -> dict[str, bytes]:
+    return site.files() | {pages.STATUS: pages.draw_status(STATUS, site.info, site.detail)}
 
 
-def page(
-    info: SiteInfo = INFO,
-    subdirs: dict[str, dict[str, NameSummary]] | None = None,
-) -> Page:
-    return Page(render_index(info, SUBDIRS if subdirs is None else subdirs))
+def html(files: dict[str, bytes]) -> dict[str, Page]:
+    return {path: Page(data) for path, data in files.items() if path.endswith(".html")}
 
 
-CALM = page()
+WHOLE = whole(SITE)
 
 
-@pytest.mark.parametrize("text", HOSTILE)
-def test_hostile_text_is_shown_and_never_acts(text: str) -> None:
-    build = summarize([record("alpha", license=text)])
-    hostile = page(
-        SiteInfo(text, text, text, validated_only=True, site_url=text, installs="https"),
-        {text: {text: dataclasses.replace(build, build=text, entered=text)}},
-    )
-    assert hostile.text.count(text) >= 5
-    assert set(hostile.tags()) <= set(CALM.tags())
-    for tag, attributes in hostile.elements:
-        assert tag != "script"
-        assert not any(name.startswith("on") or name in {"src", "style"} for name in attributes)
-        assert not (attributes.get("href") or "").startswith("javascript:")
-        assert set(attributes) <= {"href", "class", "id", "scope", "role", "lang", "datetime"} | {
-            *("charset", "name", "content", "http-equiv", "aria-labelledby")
-        }
+def csp(page: Page) -> dict[str, str]:
+    (policy,) = [
+        attributes["content"]
+        for tag, attributes in page.elements
+        if tag == "meta" and attributes.get("http-equiv") == "Content-Security-Policy"
+    ]
+    assert policy is not None
+    return dict(rule.split(maxsplit=1) for rule in policy.split("; "))
 
 
 @pytest.mark.parametrize("installs", ["oci", "https", "none"])
 @pytest.mark.parametrize("validated_only", [True, False])
-def test_the_browser_is_told_to_run_and_load_nothing(
+def test_the_browser_is_told_to_run_and_load_nothing_but_the_sites_own(
     installs: Installs, *, validated_only: bool
 ) -> None:
     info = dataclasses.replace(INFO, installs=installs, validated_only=validated_only)
-    shown = page(info)
-    (policy,) = [
-        attributes["content"]
-        for tag, attributes in shown.elements
-        if attributes.get("http-equiv") == "Content-Security-Policy"
+    found = html(whole(dataclasses.replace(SITE, info=info)))
+    del found["404.html"]
+    for path, page in found.items():
+        assert csp(page) == {
+            "default-src": "'none'",
+            **dict.fromkeys(("style-src", "script-src", "connect-src", "img-src"), "'self'"),
+            "base-uri": "'none'",
+            "form-action": "'self'",
+        }, path
+        tags = [tag for tag, _ in page.elements]
+        assert not {"iframe", "object", "embed", "base", "img", "style"} & set(tags), path
+        # Before anything that it has to hold for.
+        assert tags.index("meta") < tags.index("link") < tags.index("script")
+        assert page.script == ""
+        for tag, attributes in page.elements:
+            assert "style" not in attributes, path
+            assert not any(name.startswith("on") for name in attributes), path
+            if tag in {"script", "link"} and attributes.get("rel") != "canonical":
+                address = attributes.get("src") or attributes.get("href") or ""
+                assert not urlsplit(address).netloc, path
+
+
+def test_the_page_for_what_is_not_there_brings_all_it_needs() -> None:
+    page = Page(WHOLE["404.html"])
+    digest = base64.b64encode(hashlib.sha256(page.style.encode()).digest()).decode()
+    assert csp(page) == {
+        "default-src": "'none'",
+        "style-src": f"'sha256-{digest}'",
+        "base-uri": "'none'",
+        "form-action": "'none'",
+    }
+    assert "system-ui" in page.style
+    assert not {"script", "link", "img"} & {tag for tag, _ in page.elements}
+    assert [address for address, _ in page.links] == [
+        "https://acme.invalid/forge/",
+        "https://acme.invalid/forge/search/",
+        "https://acme.invalid/forge/browse/",
     ]
-    assert policy is not None
-    rules = dict(rule.split(maxsplit=1) for rule in policy.split("; "))
-    assert rules["default-src"] == "'none'"
-    assert "script-src" not in rules
-    assert rules["base-uri"] == rules["form-action"] == "'none'"
-    assert not {"script", "iframe", "object", "form", "img", "link"} & set(shown.tags())
+
+
+def test_the_page_for_what_is_not_there_has_no_links_that_depend_on_where_it_is_shown() -> None:
+    files = dataclasses.replace(SITE, info=dataclasses.replace(INFO, site_url="")).files()
+    assert Page(files["404.html"]).links == []
+
+
+@pytest.mark.parametrize("detail", LEVELS, ids=lambda detail: detail.level)
+def test_no_link_leads_nowhere(detail: Detail) -> None:
+    files = whole(dataclasses.replace(SITE, detail=detail))
+    there = {*files, *ELSEWHERE}
+    for path, page in html(files).items():
+        for tag, key in (("a", "href"), ("link", "href"), ("script", "src"), ("form", "action")):
+            for address in page.attributes(tag, key):
+                target = urlsplit(urljoin(f"https://site.invalid/{path}", address))
+                if target.netloc == "site.invalid" and path != "404.html":
+                    found = target.path.removeprefix("/")
+                    found += "index.html" if target.path.endswith("/") else ""
+                    assert found in there, f"{path}: {address}"
+
+
+def test_no_link_leaves_the_folder_that_the_site_is_served_from() -> None:
+    for path, page in html(WHOLE).items():
+        depth = path.count("/")
+        for address, _ in page.links:
+            assert not address.startswith("/"), path
+            assert address.count("../") <= depth, f"{path}: {address}"
+
+
+def test_addresses_are_whole_only_where_the_sites_is_known() -> None:
+    for site_url in ("https://acme.invalid/forge", "https://acme.invalid/forge/"):
+        files = whole(dataclasses.replace(SITE, info=dataclasses.replace(INFO, site_url=site_url)))
+        for path, page in html(files).items():
+            if path == "404.html":
+                continue
+            (canonical,) = [
+                found["href"] for _, found in page.elements if found.get("rel") == "canonical"
+            ]
+            assert canonical == f"https://acme.invalid/forge/{path.removesuffix('index.html')}"
+    files = whole(dataclasses.replace(SITE, info=dataclasses.replace(INFO, site_url="")))
+    for path, page in html(files).items():
+        assert not [1 for _, found in page.elements if found.get("rel") == "canonical"], path
+    assert "sitemap.xml" not in files
+    assert files["robots.txt"] == b"User-agent: *\nAllow: /\n"
+
+
+def test_the_sitemap_names_each_page_that_people_look_for() -> None:
+    found = [element.text for element in xml(WHOLE["sitemap.xml"]).iter() if element.text]
+    expected = {
+        f"https://acme.invalid/forge/{path.removesuffix('index.html')}"
+        for path in html(WHOLE)
+        if path not in {"404.html", "search/index.html"}
+    }
+    assert {address.strip() for address in found} - {""} == expected
+    assert b"Sitemap: https://acme.invalid/forge/sitemap.xml\n" in WHOLE["robots.txt"]
+
+
+def test_a_sitemap_is_not_longer_than_search_engines_read() -> None:
+    rows = [pages.Row(f"p{number}", "1", "", 1, ("noarch",)) for number in range(50_001)]
+    channel = dataclasses.replace(channel_of({}), rows=rows)
+    assert pages.draw_pages(channel)["sitemap.xml"].count(b"<loc>") == 50_000
 
 
 def test_an_index_of_everything_says_that_nothing_was_validated() -> None:
-    anything = page(dataclasses.replace(INFO, validated_only=False, policy="none"))
+    info = dataclasses.replace(INFO, validated_only=False, policy="none")
+    anything = dataclasses.replace(SITE, info=info).page("")
     assert "Nothing here has been validated" in anything.text
     assert "Nothing here has been validated" not in CALM.text
+    assert f"carries the {INFO.policy}" in CALM.text
 
 
-def test_names_have_their_newest_version_over_all_subdirs() -> None:
-    assert ["alpha", "1.10", "3", "linux-64, noarch"] in CALM.rows
-    assert ["beta", "1.0", "1", "linux-64"] in CALM.rows
+def test_names_are_listed_by_their_first_character_with_their_newest_version() -> None:
+    assert SITE.page("browse/a").items == ["alpha 1.10 Numbers, in rows"]
+    assert SITE.page("browse/_").items == ["_mutex 0.1"]
+    assert [key for key in WHOLE if key.startswith("browse/")] == [
+        "browse/index.html",
+        *(f"browse/{key}/index.html" for key in "_ab"),
+    ]
+    assert SITE.page("browse").items == ["_ 1 package", "a 1 package", "b 1 package"]
 
 
 def test_each_subdir_is_counted() -> None:
-    assert ["linux-64", "2", "3", "repodata.json"] in CALM.rows
+    assert ["linux-64", "3", "4", "repodata.json"] in CALM.rows
     assert ["noarch", "1", "1", "repodata.json"] in CALM.rows
+    assert "3 packages" in CALM.text
 
 
-def test_the_newest_builds_are_those_that_entered_last_wherever_they_are() -> None:
-    def entered(name: str, minute: int) -> NameSummary:
-        time = 1_790_000_000_000 + minute * 60_000
-        return summarize([record(name, "1.0").indexed(time), record(name, "2.0").indexed(time - 1)])
-
-    subdirs = {
-        "linux-64": {f"linux-{n}": entered(f"linux-{n}", 2 * n) for n in range(30)},
-        "noarch": {f"any-{n}": entered(f"any-{n}", 2 * n + 1) for n in range(30)},
-    }
-    rows = [row for row in page(subdirs=subdirs).rows if len(row) == 4 and row[1][:1] in "al"]
-    assert [row[0] for row in rows] == [
-        name for n in range(29, 19, -1) for name in (f"any-{n}", f"linux-{n}")
-    ]
-    assert rows[0] == ["any-29", "any-29-1.0-h1_0.conda", "noarch", "2026-09-21 15:12"]
-
-
-def test_of_what_entered_together_the_newest_builds_come_first() -> None:
-    built = {"a": 300, "b": 100, "c": 200}
-    names = {
-        name: summarize([record(name, timestamp=time * 10**10).indexed(10**12)])
-        for name, time in built.items()
-    }
-    rows = [
-        row[0] for row in page(subdirs={"noarch": names}).rows if row[1:2] and ".conda" in row[1]
-    ]
-    assert rows == ["a", "c", "b"]
+def test_the_front_page_names_the_newest_twenty() -> None:
+    records = [record(f"p{number:02}").indexed(10**12 + number * 1000) for number in range(30)]
+    rows = Site({"noarch": records}).page("").rows
+    named = [row[0] for row in rows if len(row) == 5][1:]
+    assert named == [f"p{number:02}" for number in range(29, 9, -1)]
 
 
 @pytest.mark.parametrize(
@@ -177,28 +203,147 @@ def test_of_what_entered_together_the_newest_builds_come_first() -> None:
     [
         ("oci", "pixi add", "conda install"),
         ("https", "conda install", "takes a gateway"),
-        ("none", "takes a gateway", "pixi add"),
+        ("none", "takes a gateway", "rattler solver"),
     ],
 )
 def test_nobody_is_told_to_use_a_client_that_cannot_install(
     installs: Installs, told: str, not_told: str
 ) -> None:
-    text = page(dataclasses.replace(INFO, installs=installs)).text
+    info = dataclasses.replace(INFO, installs=installs)
+    site = dataclasses.replace(SITE, info=info)
+    text = site.page("").text
     assert told in text
     assert not_told not in text
+    commands = " ".join(site.page("packages/alpha").codes)
+    assert "pixi add alpha" in commands
+    assert ("conda install" in commands) is (installs != "oci")
+    assert ("mamba install" in commands) is (installs != "oci")
 
 
-def test_an_empty_channel_has_a_page() -> None:
-    assert page(subdirs={"noarch": {}}).text.count("None yet") == 2
-
-
-def test_the_same_channel_is_the_same_page_in_whatever_order() -> None:
-    backwards = {
-        subdir: dict(reversed(names.items())) for subdir, names in reversed(SUBDIRS.items())
+def test_without_an_address_commands_say_what_is_to_be_put_there() -> None:
+    places: dict[Installs, str] = {
+        "https": "ADDRESS-OF-THIS-SITE",
+        "none": "ADDRESS-OF-THE-GATEWAY",
     }
-    assert render_index(INFO, backwards) == render_index(INFO, SUBDIRS)
+    for installs, place in places.items():
+        info = dataclasses.replace(INFO, installs=installs, site_url="")
+        codes = dataclasses.replace(SITE, info=info).page("packages/alpha").codes
+        assert f"conda install --override-channels --channel https://{place} alpha" in codes
 
 
-def test_a_changed_template_is_noticed() -> None:
-    assert templates_digest() == templates_digest()
-    assert (templates_folder() / "index.html.j2").is_file()
+def test_an_empty_channel_has_pages() -> None:
+    files = Site({"noarch": []}).files()
+    assert "0 packages" in Page(files["index.html"]).text
+    for path in ("index.html", "browse/index.html", "changes/index.html"):
+        assert Page(files[path]).text.count("None yet.") == 1, path
+    assert not [path for path in files if path.startswith(("packages/", "browse/a"))]
+
+
+def test_changes_lead_to_pages_that_are_there_alone() -> None:
+    page = SITE.page("changes")
+    links = [address for address, text in page.links if text.startswith("alpha-")]
+    assert links == ["../packages/alpha/"]
+    assert page.rows[1:] == [
+        ["alpha-1.9-h1_0.conda", "added", "noarch", "2026-11-01 12:00"],
+        ["alpha-1.9-h1_0.conda", "removed", "noarch", "2026-11-01 12:00"],
+    ]
+
+
+@pytest.mark.parametrize(
+    ("detail", "leads_to"),
+    [
+        (FULL, "../../packages/alpha/"),
+        (LEAN, "../../packages/alpha/"),
+        (API_ONLY, "../../api/v1/packages/alpha.json"),
+    ],
+    ids=lambda value: getattr(value, "level", ""),
+)
+def test_names_lead_to_the_best_that_there_is(detail: Detail, leads_to: str) -> None:
+    page = dataclasses.replace(SITE, detail=detail).page("browse/a")
+    assert [address for address, text in page.links if text == "alpha"] == [leads_to]
+    assert "alpha 1.10" in page.text
+
+
+def test_without_lists_nothing_leads_to_them() -> None:
+    site = dataclasses.replace(SITE, detail=NONE)
+    files = site.files()
+    assert not [path for path in files if path.startswith(("search/", "browse/", "sitemap"))]
+    for path in ("", "changes", "api"):
+        page = site.page(path)
+        targets = {address for address, _ in page.links} | set(page.attributes("form", "action"))
+        assert not [target for target in targets if target and re.search("search/|browse/", target)]
+    assert "alpha" in site.page("").text
+
+
+@pytest.mark.parametrize("detail", LEVELS, ids=lambda detail: detail.level)
+def test_who_looks_for_a_page_that_there_is_no_room_for_is_told(detail: Detail) -> None:
+    site = dataclasses.replace(SITE, detail=detail)
+    assert ("too large" in site.page("").text) is not detail.pages
+    assert ("are left out" in site.page("api").text) is not detail.api
+    assert (f"newest {detail.records} have" in site.page("api").text) is True
+
+
+def backwards(records: Records) -> dict[str, list[Record]]:
+    return {subdir: list(reversed(items)) for subdir, items in reversed(list(records.items()))}
+
+
+def test_the_same_channel_is_the_same_site_in_whatever_order() -> None:
+    # Two subdirs with the same file, built and entered at the same time.
+    twins: Records = {subdir: [*items, record("twin")] for subdir, items in RECORDS.items()}
+    site = Site(twins, about={"alpha": ABOUT})
+    other = dataclasses.replace(site, records=backwards(twins))
+    assert list(site.records) != list(other.records)
+    assert site.files() == other.files()
+
+
+def test_one_package_more_changes_only_pages_that_tell_of_it() -> None:
+    zeta = record("zeta", subdir="noarch", depends=["beta", "python"])
+    more = dict(RECORDS) | {"noarch": [*RECORDS["noarch"], zeta]}
+    before, after = (Site(items).files() for items in (RECORDS, more))
+    changed = {path for path in before if before[path] != after[path]}
+    of_names = {path for path in changed if path.startswith(("packages/", "api/v1/packages/"))}
+    assert of_names == {"packages/beta/index.html", "api/v1/packages/beta.json"}
+    assert {"404.html", "robots.txt", "changes/index.html", "api/index.html"} & changed == set()
+
+
+def test_what_stands_beside_the_pages_is_copied_as_it_is() -> None:
+    folder = templates.templates_folder()
+    names = {path.name for path in (folder / "assets").iterdir()}
+    assert names == {"site.css", "site.js", "search.js", "status.js", "icon.svg"}
+    for name in names:
+        assert WHOLE[f"assets/{name}"] == (folder / "assets" / name).read_bytes()
+    for path in (folder / "schemas").iterdir():
+        assert WHOLE[f"api/v1/schemas/{path.name}"] == path.read_bytes()
+
+
+def test_a_summary_is_said_to_search_engines_too() -> None:
+    for path, expected in (("packages/alpha", [ABOUT.summary]), ("packages/beta", [])):
+        found = [
+            attributes.get("content")
+            for _, attributes in SITE.page(path).elements
+            if attributes.get("name") == "description"
+        ]
+        assert found == expected
+
+
+def test_search_can_be_asked_from_the_front_page_without_a_script() -> None:
+    for path, action in (("", "./search/"), ("search", "../search/")):
+        page = SITE.page(path)
+        (form,) = [found for tag, found in page.elements if tag == "form"]
+        assert (form["role"], form["action"], form["method"]) == ("search", action, "get")
+        assert page.attributes("input", "name") == ["q"]
+        assert posixpath.normpath(posixpath.join("/", path, action)) == "/search"
+
+
+def test_what_is_not_known_of_a_package_is_not_said() -> None:
+    bare = Site({"noarch": [record("beta", license=None)]}, about={"beta": About()})
+    facts = bare.page("packages/beta").items[:2]
+    assert facts == ["JSON", "Atom feed"]
+    full = SITE.page("packages/alpha").items[:6]
+    assert full == ["License: MIT", "Home", "Source", "Documentation", "JSON", "Atom feed"]
+
+
+def test_a_change_of_a_channel_is_a_change_of_its_pages() -> None:
+    later = dataclasses.replace(SITE, changes=[change(time="2026-11-02T00:00:00Z")])
+    assert later.files()["changes/index.html"] != WHOLE["changes/index.html"]
+    assert summaries_of(RECORDS).keys() == RECORDS.keys()
