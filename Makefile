@@ -12,9 +12,10 @@ SHELL := /bin/bash
 .ONESHELL:
 .DELETE_ON_ERROR:
 .DEFAULT_GOAL := help
-.PHONY: help demo test lint wheel bench clean registry wrk
+.PHONY: help demo test lint wheel bench clean registry browser wrk
 
 BIN := .venv/bin
+NODE_MODULES := tests/browser/node_modules
 PIP := $(BIN)/python -m pip --quiet --disable-pip-version-check
 
 CAN_APT := [ "$$(id -u)" = 0 ] && command -v apt-get >/dev/null
@@ -28,13 +29,13 @@ help:
 	echo "make test    install what the tests need and run them"
 	echo "make lint    ruff, mypy"
 	echo "make wheel   build the wheel, and try it from a clean environment"
-	echo "make bench   measure how fast we are, beside its peers: some forty minutes"
+	echo "make bench   measure how fast we are, beside its peers: more than an hour"
 	echo "make clean   delete what these made"
 
 demo: .venv/.installed
 	@$(BIN)/python -m demo.run
 
-test: .venv/.test .venv-peer/.installed registry
+test: .venv/.test .venv-peer/.installed registry $(NODE_MODULES)/.installed
 	@$(BIN)/python -m pytest $(ARGS)
 
 lint: .venv/.lint
@@ -62,15 +63,15 @@ wheel: .venv/.build
 	echo "The wheel works."
 
 # All but bench/levels.py, which wants a real repodata.json. The last needs 10 GB of disk.
-bench: .venv/.test .venv-bench/.installed .venv-peer/.installed registry wrk
-	@for name in reading changes rendering verdicts peers clients feed pushing large; do
+bench: .venv/.test .venv-bench/.installed .venv-peer/.installed registry browser wrk
+	@for name in reading changes rendering verdicts peers clients feed pushing site large; do
 	  echo "bench.$$name"
 	  $(BIN)/python -m bench.$$name
 	done
 
 clean:
 	@rm -rf .venv .venv-peer .venv-bench .cf-index demo-output dist .coverage
-	rm -rf .hypothesis .mypy_cache .pytest_cache .ruff_cache
+	rm -rf .hypothesis .mypy_cache .pytest_cache .ruff_cache $(NODE_MODULES)
 	find bench demo indexer tests -name __pycache__ -prune -exec rm -rf {} +
 
 # The load generator that bench/reading.py and bench/changes.py measure against.
@@ -100,6 +101,25 @@ registry:
 	else
 	  echo "Only root with apt-get can install these here: $${missing[*]}" >&2
 	  echo "Tests with a real registry will be skipped. Debian: apt-get install $${missing[*]}" >&2
+	fi
+
+# A browser that looks at the site's pages, and node for those that judge them. Where they can't be
+# had, the tests say so.
+browser:
+	@missing=()
+	# Chrome will do, which GitHub's machines have.
+	command -v chromium google-chrome >/dev/null || missing+=(chromium)
+	command -v node >/dev/null || missing+=(nodejs)
+	command -v npm >/dev/null || missing+=(npm)
+	if [ $${#missing[@]} = 0 ]; then
+	  exit 0
+	fi
+	if $(CAN_APT); then
+	  echo "Installing Debian's $${missing[*]}"
+	  $(APT) "$${missing[@]}"
+	else
+	  echo "Only root with apt-get can install these here: $${missing[*]}" >&2
+	  echo "Tests of the pages will be skipped. Debian: apt-get install $${missing[*]}" >&2
 	fi
 
 # One stamp for each thing that is installed: made again only when its list changes.
@@ -141,6 +161,16 @@ registry:
 	$(PYTHON) -m venv .venv-peer
 	.venv-peer/bin/python -m pip --quiet --disable-pip-version-check install '$(PEER)'
 	touch $@
+
+# Nothing that comes with them is run here.
+$(NODE_MODULES)/.installed: tests/browser/package.json tests/browser/package-lock.json | browser
+	@if ! command -v npm >/dev/null; then
+	  exit 0
+	fi
+	echo "Installing axe-core and html-validate into $(NODE_MODULES)"
+	cd tests/browser
+	npm ci --ignore-scripts --no-audit --no-fund --loglevel=error
+	touch node_modules/.installed
 
 .venv-bench/.installed: Makefile
 	@echo "Installing conda-index and py-rattler into .venv-bench"
