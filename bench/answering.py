@@ -17,6 +17,7 @@ import orjson
 import requests
 
 from bench.generated import CHANNEL, SUBDIR, Generated
+from bench.shapes import SHAPES, Shape
 from indexer.registry.content import OCI_MANIFEST
 
 NAMESPACE = "acme"
@@ -27,11 +28,11 @@ _JSON = "application/json"
 class Answering:
     """The process, for the length of a ``with`` block."""
 
-    def __init__(self, records: int, names: int) -> None:
-        self._sizes = (str(records), str(names))
+    def __init__(self, records: int, names: int, shape: Shape = "plain") -> None:
+        self._arguments = (str(records), str(names), shape)
 
     def __enter__(self) -> Self:
-        command = [sys.executable, "-m", "bench.answering", *self._sizes]
+        command = [sys.executable, "-m", "bench.answering", *self._arguments]
         self._process = subprocess.Popen(command, stdout=subprocess.PIPE, text=True)
         assert self._process.stdout is not None  # noqa: S101  it is a pipe
         self.address = self._process.stdout.readline().strip()
@@ -127,4 +128,4 @@ async def _serve(generated: Generated) -> None:
 
 
 if __name__ == "__main__":
-    asyncio.run(_serve(Generated(int(sys.argv[1]), int(sys.argv[2]))))
+    asyncio.run(_serve(SHAPES[sys.argv[3]](int(sys.argv[1]), int(sys.argv[2]))))

@@ -57,7 +57,7 @@ class Generated:
         return codec.repository_name(self.name(number))
 
     def repositories(self) -> Iterator[str]:
-        return iter(self._where)
+        return iter(sorted(self._where))
 
     def tags(self, repository: str) -> list[str]:
         return [self.tag(build) for build in range(self.builds[self._where[repository]])]
@@ -88,9 +88,12 @@ class Generated:
                     "size": CONFIG.size,
                 },
                 "layers": layers,
-                "annotations": {"org.conda-forge.status": "validated"},
+                "annotations": self._annotations(number),
             }
         )
+
+    def _annotations(self, _: int) -> dict[str, str]:
+        return {"org.conda-forge.status": "validated"}
 
     def _index(self, number: int, build: int) -> dict[str, Any]:
         version, string = _version(build)

@@ -13,8 +13,9 @@ from typing import Any
 
 from bench.answering import Answering
 from bench.filled import fill
-from bench.generated import CHANNEL, SUBDIR, Generated
+from bench.generated import CHANNEL, SUBDIR
 from bench.measuring import Measured, measure
+from bench.shapes import SHAPES, Shape
 
 
 @dataclass(frozen=True, slots=True)
@@ -33,10 +34,14 @@ class Ran:
 
 @dataclass(frozen=True, slots=True)
 class Made:
-    """The channel; its state knows all of it, and there is no site yet."""
+    """The channel; its state knows all of it, and there is no site yet.
+
+    ``registry`` is its address as the site has it, which ``answering`` answers for.
+    """
 
     answering: Answering
     root: Path
+    registry: str
 
     @property
     def site(self) -> Path:
@@ -49,8 +54,11 @@ class Made:
 
     def rebuild(self, outcome: str, *options: str) -> Ran:
         """Run; raises RuntimeError where it comes to something else."""
-        command = [sys.executable, "-m", "indexer", "rebuild", "--channel", CHANNEL]
-        command += ["--registry", self.answering.registry, "--subdir", SUBDIR]
+        program = ["indexer"]
+        if self.registry != self.answering.registry:
+            program = ["bench.elsewhere", self.answering.registry]
+        command = [sys.executable, "-m", *program, "rebuild", "--channel", CHANNEL]
+        command += ["--registry", self.registry, "--subdir", SUBDIR]
         command += ["--state", str(self.root / "state"), "--output", str(self.site), *options]
         took = measure(command)
         status = json.loads((self.site / "status.json").read_bytes())
@@ -60,9 +68,15 @@ class Made:
 
 
 @contextmanager
-def made(records: int, names: int) -> Iterator[Made]:
-    """Make one, for the length of a ``with`` block."""
-    with tempfile.TemporaryDirectory() as scratch, Answering(records, names) as answering:
+def made(
+    records: int, names: int, shape: Shape = "plain", registry: str | None = None
+) -> Iterator[Made]:
+    """Make one, for the length of a ``with`` block; ``registry`` is where it is said to be."""
+    with (
+        tempfile.TemporaryDirectory() as scratch,
+        Answering(records, names, shape) as answering,
+    ):
         root = Path(scratch)
-        fill(root / "state", Generated(records, names), answering.registry)
-        yield Made(answering, root)
+        registry = registry or answering.registry
+        fill(root / "state", SHAPES[shape](records, names), registry)
+        yield Made(answering, root, registry)

@@ -15,7 +15,7 @@ from typing import Any
 
 RESULTS = Path(__file__).parent / "results"
 # Stages in the durations of a status.json that come to all files; planning and check are apart.
-WRITING = ("staging", "shards", "repodata", "summaries", "channel", "publishing")
+WRITING = ("staging", "shards", "repodata", "summaries", "channel", "pages", "publishing")
 
 
 @dataclass(frozen=True, slots=True)

@@ -75,13 +75,15 @@ def main() -> None:
     whole, changed, notes = [], [], []
     for records, names in SIZES:
         with made(records, names) as channel:
-            first = channel.rebuild("published", "--recheck", "0")
+            first = channel.rebuild("published", "--no-pages", "--recheck", "0")
             whole.append(row("all", records, names, [first]))
             notes.append(f"{records:,} records of {names:,} names: {sizes(channel)}.")
             runs = []
             for _ in range(ROUNDS):
                 (name,) = channel.answering.grow(1)
-                runs.append(channel.rebuild("published", "--recheck", "0", "--package", name))
+                runs.append(
+                    channel.rebuild("published", "--no-pages", "--recheck", "0", "--package", name)
+                )
             changed.append(row("1 new", records, names, runs))
     for fewer in changed[:-1]:
         times = changed[-1]["shards, ms"] / fewer["shards, ms"]
