@@ -15,7 +15,7 @@ from indexer.rebuild.look import Look
 from indexer.rebuild.neighbours import to_draw
 from indexer.rebuild.previous import Previous
 from indexer.rebuild.publish import Staged
-from indexer.rebuild.report import Report
+from indexer.rebuild.report import STATUS, Report
 from indexer.rebuild.room import likely_size
 from indexer.rebuild.writing import ChannelFiles
 from indexer.render import api, feeds, package_files, pages, shards
@@ -26,7 +26,7 @@ from indexer.render.package import Package, dependents_of, make_package
 
 # Of the size that a host takes: a higher level is gone back to below this.
 _BACK_AT = 0.96
-_REPLACED = ("status.json", pages.STATUS, SNAPSHOT, UNSETTLED, LEFT_OUT)
+_REPLACED = (STATUS, pages.STATUS, SNAPSHOT, UNSETTLED, LEFT_OUT)
 
 
 class Pages:
@@ -78,15 +78,16 @@ class Pages:
         self._refuse_others()
         self._kept.refuse_links()
         there = self._kept.size
-        refused = self._last.refused_at if self._last is not None else 0
+        refused_at = self._last.refused_at if self._last is not None else 0
+        was_too_much = False
         for detail in LEVELS[LEVELS.index(self._choose()) :]:
             entry = self._write(detail, there, progress)
             self.size = self._kept.size + self._size_of_others()
             if self.size <= self._look.max_size or detail is NONE:
                 break
             # What was written over what there was is to be written over in turn.
-            self._last, refused = None, -1
-        entry = replace(entry, refused_at=self.size if refused == -1 else refused)
+            self._last, was_too_much = None, True
+        entry = replace(entry, refused_at=self.size if was_too_much else refused_at)
         if self._undrawn:
             name, reason = next(iter(self._undrawn.items()))
             self._report.notes.append(
@@ -99,7 +100,7 @@ class Pages:
         """Where there were no pages, these folders are somebody else's."""
         snapshot = self._previous.snapshot
         had_none = snapshot is not None and snapshot.pages is None
-        for folder in package_files.folders(NONE) if had_none else ():
+        for folder in package_files.FOLDERS if had_none else ():
             if self._kept.holds_any(folder):
                 raise ConfigError(
                     f"{folder}/ in the output isn't cf-index's, and pages would replace it. Put it "
@@ -111,15 +112,17 @@ class Pages:
 
         Where that is too much now, it shows once it is written.
         """
-        last = LEVELS[0] if self._last is None else detail_of(self._last.level)
-        if self._last is not None and (last is LEVELS[0] or self._is_refused(self._last)):
-            return last
+        last = None
+        if self._last is not None:
+            last = detail_of(self._last.level)
+            if last is LEVELS[0] or self._is_refused(self._last):
+                return last
         # So that a channel near a limit isn't drawn anew in every other run.
-        limit = self._look.max_size * (1.0 if self._last is None else _BACK_AT)
+        limit = self._look.max_size * (1.0 if last is None else _BACK_AT)
         before = sum(entry.size for entry in self._before.files.values()) if self._before else 0
         index = self._size_of_others() - before
         for detail in LEVELS[:-1]:
-            if detail is not LEVELS[0] and detail is last:
+            if detail is last:
                 return last
             if index + self._likely_size(detail) <= limit:
                 return detail
@@ -240,6 +243,6 @@ class Pages:
 
     def _size_of_others(self) -> int:
         """Without what a run replaces at its end: that isn't the same in another run."""
-        root, folders = self._staged.root, package_files.folders(NONE)
+        root, folders = self._staged.root, package_files.FOLDERS
         replaced = sum(size_of(root / path) or 0 for path in _REPLACED)
         return size_of_tree(root, without=[root / folder for folder in folders]) - replaced

@@ -27,9 +27,9 @@ from indexer.rebuild.previous import Previous, load_previous
 from indexer.rebuild.publish import Output, open_output, told
 from indexer.rebuild.reading import Reader, Selection
 from indexer.rebuild.rejections import Rejections
-from indexer.rebuild.report import Report, status_bytes
+from indexer.rebuild.report import STATUS, Report, status_bytes
 from indexer.rebuild.room import room_notes
-from indexer.rebuild.site import KEPT, STATUS, Site
+from indexer.rebuild.site import KEPT, Site
 from indexer.rebuild.spool import Spool
 from indexer.rebuild.state import State
 from indexer.rebuild.state_file import Identity, borrow_state, open_state
@@ -311,8 +311,8 @@ class _Rebuild:
             report.notes.append(f"the output was made a copy of {config.previous}")
         outside = previous.outside()
         if report.outcome == "published" or not in_place:
-            site = Site(config, self._look, report, run.now, run.progress)
-            site.publish(output, previous, changed, rejections.encoded())
+            new = Site(config, self._look, report, run.now, run.progress)
+            new.publish(output, previous, changed, rejections.encoded())
         for plan in plans:
             state.mark_published(plan.subdir, plan.published)
         for plan in changed:
@@ -324,8 +324,9 @@ class _Rebuild:
             # What this run made for another address is there only once it is deployed.
             note_site(config)
         self._tell_requests()
+        site = load_previous(output.folder)
         with told(output.folder):
-            refresh_status(output.folder, self._look, report, outside, whole=not config.packages)
+            refresh_status(site, self._look, report, outside, whole=not config.packages)
         read = {plan.subdir for plan in plans}
         note_unsettled(
             output.folder,
@@ -333,10 +334,9 @@ class _Rebuild:
             state,
             lambda subdir, name: subdir in read and is_repository_selected(config, name),
         )
-        snapshot = load_previous(output.folder).snapshot
-        if snapshot is not None:
-            level = snapshot.pages.level if snapshot.pages else None
-            report.notes += room_notes(level, snapshot.size, config.max_site_size)
+        if site.snapshot is not None:
+            level = site.snapshot.pages.level if site.snapshot.pages else None
+            report.notes += room_notes(level, site.snapshot.size, config.max_site_size)
         replace_file(output.folder / STATUS, status_bytes(report))
 
     def _differs(self, plan: SubdirPlan, previous: Previous) -> bool:

@@ -110,6 +110,7 @@ class Report:
         return document
 
 
+STATUS = "status.json"
 MAX_NAMED = 200
 _LISTS = ("left_out", "rejected", "waiting", "passed_over", "notes", "changes")
 

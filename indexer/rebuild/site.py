@@ -17,15 +17,12 @@ from indexer.rebuild.pages import Pages
 from indexer.rebuild.planning import SubdirPlan
 from indexer.rebuild.previous import Previous
 from indexer.rebuild.publish import Output, Staged, told
-from indexer.rebuild.report import Report, status_bytes
+from indexer.rebuild.report import STATUS, Report, status_bytes
 from indexer.rebuild.writing import expire, write_channel, write_snapshot, write_subdir
 from indexer.render import package_files
-from indexer.render.detail import NONE
 from indexer.render.history import SubdirEntry
 
-STATUS = "status.json"
-# The folders of single names' files.
-KEPT = tuple(package_files.folders(NONE))
+KEPT = package_files.FOLDERS
 
 
 @dataclass(frozen=True, slots=True)

@@ -13,7 +13,7 @@ from typing import Any
 
 from indexer.files import refuse_links, remove, replace_file
 from indexer.rebuild.look import Look
-from indexer.rebuild.previous import load_previous
+from indexer.rebuild.previous import Previous
 from indexer.rebuild.report import Report
 from indexer.rebuild.tally import LeftOut
 from indexer.render import history, pages
@@ -31,16 +31,15 @@ from indexer.render.status import (
 
 
 def refresh_status(
-    folder: Path, look: Look, report: Report, known: Mapping[str, Outside], *, whole: bool
+    site: Previous, look: Look, report: Report, known: Mapping[str, Outside], *, whole: bool
 ) -> None:
-    """Write the status page of a published site where it says something else now.
+    """Write the status page of a published ``site`` where it says something else now.
 
     ``known`` is what the site told of its subdirs; a run that didn't read all of those that it
     read (not ``whole``) tells nothing new of them.
     """
-    site = load_previous(folder)
-    snapshot = site.snapshot
-    if snapshot is None or snapshot.pages is None:
+    folder, snapshot = site.folder, site.snapshot
+    if folder is None or snapshot is None or snapshot.pages is None:
         return
     read = outside_of(report)
     found = {**known, **read} if whole else {**read, **known}

@@ -9,7 +9,6 @@ from dataclasses import dataclass
 from datetime import datetime
 from itertools import zip_longest
 from pathlib import Path
-from typing import Any
 
 from indexer.channel.plan import Change
 from indexer.channel.record import name_version_build
@@ -113,15 +112,13 @@ def _there(changes: Iterable[tuple[str, bytes | None]]) -> Iterator[tuple[str, b
 class ChannelFiles:
     """What the channel-wide files were made of, and what is listed of them in the snapshot.
 
-    ``summaries`` are all names' by subdir, ``recent`` the last changes, ``counts`` the records
-    over time.
+    ``summaries`` are all names' by subdir, ``recent`` the last changes.
     """
 
     look: Look
     entries: Mapping[str, SubdirEntry]
     summaries: Mapping[str, Mapping[str, summary.NameSummary]]
     recent: Sequence[ChangeEntry]
-    counts: Sequence[dict[str, Any]]
     change: LastChange | None
     files: Mapping[str, FileEntry]
 
@@ -173,7 +170,7 @@ def write_channel(
     change = _last_change(plans, now)
     if change is None and previous.snapshot is not None:
         change = previous.snapshot.change
-    return ChannelFiles(look, entries, summaries, recent, counts, change, files)
+    return ChannelFiles(look, entries, summaries, recent, change, files)
 
 
 def write_snapshot(staged: Staged, snapshot: Snapshot) -> None:

@@ -6,11 +6,10 @@ import heapq
 import uuid
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
-from datetime import UTC, datetime
 
 from indexer.channel.record import name_version_build
 from indexer.render.detail import Detail
-from indexer.render.history import ChangeEntry
+from indexer.render.history import ChangeEntry, read_seconds
 from indexer.render.site_info import SiteInfo
 from indexer.render.summary import NameSummary
 from indexer.render.templates import draw
@@ -60,7 +59,7 @@ def newest_builds(
         ):
             gone |= {place} if change.kind == "removed" else set()
         elif place not in found:
-            at = _milliseconds(change.time)
+            at = read_seconds(change.time) * 1000
             found[place] = ((at, 0), Entry(change.name, change.version, change.build, *place, at))
     latest = sorted(
         found.values(),
@@ -102,8 +101,3 @@ def _entry(name: str, subdir: str, file_name: str, time: int) -> Entry:
 def _id(info: SiteInfo, what: str) -> str:
     """An id that stays when the site moves, as RFC 4287, 4.2.6 wants it."""
     return uuid.uuid5(_IDS, f"{info.registry} {info.channel} {what}").urn
-
-
-def _milliseconds(time: str) -> int:
-    parsed = datetime.strptime(time, "%Y-%m-%dT%H:%M:%SZ").replace(tzinfo=UTC)
-    return int(parsed.timestamp()) * 1000

@@ -144,7 +144,7 @@ def decode_snapshot(data: bytes) -> Snapshot:
         raise ContentError("the snapshot has the format of another version of cf-index")
     try:
         subdirs = {
-            _subdir(name): SubdirEntry(
+            read_subdir(name): SubdirEntry(
                 records=_number(entry["records"]),
                 names=_number(entry["names"]),
                 shard_bytes=_number(entry["shard_bytes"]),
@@ -187,8 +187,8 @@ def decode_changes(data: bytes) -> list[ChangeEntry]:
 
 
 def _entry(change: ChangeEntry) -> ChangeEntry:
-    _seconds(change.time)
-    _subdir(change.subdir)
+    read_seconds(change.time)
+    read_subdir(change.subdir)
     # A feed is XML, which has no way to say some characters.
     for text in (change.file_name, change.name, change.version, change.build):
         if not text.isprintable():
@@ -240,10 +240,10 @@ def decode_unsettled(data: bytes) -> dict[tuple[str, str, str], int]:
             if not isinstance(item, list) or not all(isinstance(text, str) for text in item):
                 raise TypeError("not a list of texts")  # noqa: TRY301
             subdir, repository, tag, time = item
-            key = (_subdir(subdir), repository, tag)
+            key = (read_subdir(subdir), repository, tag)
             if key in found or not repository or not tag:
                 raise ValueError("a build that is there twice, or has no name")  # noqa: TRY301
-            found[key] = _seconds(time)
+            found[key] = read_seconds(time)
     except (TypeError, ValueError, OverflowError) as error:
         raise ContentError(f"{UNSETTLED} can't be read: {error}") from error
     return found
@@ -269,7 +269,7 @@ def rfc3339(time: datetime) -> str:
     return time.astimezone(UTC).strftime("%Y-%m-%dT%H:%M:%SZ")
 
 
-def _seconds(text: str) -> int:
+def read_seconds(text: str) -> int:
     """Seconds since 1970, of a time as ``rfc3339`` writes it. Raises ValueError."""
     time = datetime.strptime(text, "%Y-%m-%dT%H:%M:%SZ").replace(tzinfo=UTC)
     if rfc3339(time) != text or time.timestamp() < 0:
@@ -277,7 +277,8 @@ def _seconds(text: str) -> int:
     return int(time.timestamp())
 
 
-def _subdir(name: str) -> str:
+def read_subdir(name: str) -> str:
+    """A subdir as it stands in a file. Raises ValueError where it can't be one."""
     if not SUBDIR.fullmatch(name):
         raise ValueError(f"{name[:80]!r} is not a subdir")
     return name
@@ -304,7 +305,7 @@ def _pages(value: Mapping[str, Any] | None) -> PagesEntry | None:
 def _change(value: Mapping[str, Any] | None) -> LastChange | None:
     if value is None:
         return None
-    _seconds(value["time"])
+    read_seconds(value["time"])
     return LastChange(
         value["time"],
         _number(value["added"]),

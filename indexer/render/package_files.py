@@ -14,13 +14,12 @@ from indexer.render.templates import draw
 PAGES = "packages"
 API = "api/v1/packages"
 BADGES = "api/v1/badges"
+# They hold the files of single names, and nothing else.
+FOLDERS = (PAGES, API, BADGES)
 
 
 def folders(detail: Detail) -> dict[str, tuple[str, bool]]:
-    """The folders that hold the files of single names, and nothing else.
-
-    For each what ends the names there, and whether there is to be anything in it.
-    """
+    """For each folder what ends the names there, and whether there is to be anything in it."""
     return {PAGES: ("", detail.pages), API: (".json", detail.api), BADGES: (".json", detail.api)}
 
 

@@ -10,10 +10,9 @@ from typing import Any
 
 import orjson
 
-from indexer.channel.index_json import SUBDIR
 from indexer.channel.record import encode
 from indexer.errors import ContentError, printable
-from indexer.render.history import LastChange
+from indexer.render.history import LastChange, read_subdir
 
 # In the units of the drawing.
 _WIDTH, _HEIGHT = 480, 220
@@ -114,7 +113,7 @@ def decode_outside(data: bytes) -> dict[str, Outside]:
     """Read what ``encode_outside`` wrote. Raises ContentError for anything else."""
     try:
         return {
-            _subdir(name): Outside(**{key: _listed(item) for key, item in parts.items()})
+            read_subdir(name): Outside(**{key: _listed(item) for key, item in parts.items()})
             for name, parts in orjson.loads(data).items()
         }
     except (orjson.JSONDecodeError, KeyError, TypeError, ValueError, AttributeError) as error:
@@ -132,12 +131,6 @@ def _text(value: Any) -> str:
     if not isinstance(value, str) or printable(value, _MAX_TEXT) != value:
         raise ValueError("a text that can't be shown")
     return value
-
-
-def _subdir(name: str) -> str:
-    if not SUBDIR.fullmatch(name):
-        raise ValueError(f"{name[:80]!r} is not a subdir")
-    return name
 
 
 def plot_counts(counts: Sequence[dict[str, Any]]) -> Plot | None:
