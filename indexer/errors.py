@@ -11,7 +11,19 @@ def printable(text: str, limit: int = 1000) -> str:
         char if char.isprintable() else char.encode("unicode_escape").decode()
         for char in text[:limit]
     )
-    return shown if len(text) <= limit else shown + "..."
+    return inert(shown if len(text) <= limit else shown + "...")
+
+
+def inert(line: str) -> str:
+    """A line that is no command to the CI system that runs this.
+
+    GitHub's runner obeys what begins with ``::``, spaces or not, and what follows ``##[`` wherever
+    in a line it stands.
+    """
+    line = line.replace("##[", "##\\x5b")
+    if line.lstrip().startswith(":"):
+        line = line.replace(":", "\\x3a", 1)
+    return line
 
 
 class CfIndexError(Exception):

@@ -22,7 +22,7 @@ from rich.progress import (
 )
 from rich.table import Table
 
-from indexer.errors import CfIndexError, printable
+from indexer.errors import CfIndexError, inert, printable
 from indexer.progress import Unit
 from indexer.rebuild.report import Report
 from indexer.transfer.outcome import Outcome
@@ -31,6 +31,11 @@ _NAMED = 20
 # Failures are what somebody has to do something about.
 _FAILURES = 1000
 _ORDER = ("removed", "changed", "added")
+
+
+def _plain(text: str) -> str:
+    """Text that is no markup to rich, and no command to who reads the log."""
+    return escape(inert(text))
 
 
 class _Console(Console):
@@ -61,7 +66,7 @@ class Terminal:
             console=self._errors,
             transient=True,
         )
-        self._bars.add_task(escape(what), total=total)
+        self._bars.add_task(_plain(what), total=total)
         self._bars.start()
 
     def step(self, count: int = 1) -> None:
@@ -88,25 +93,25 @@ class Terminal:
         lines = [f"{c['kind']:<8}{c['subdir']}/{c['file_name']}" for c in changes[:_NAMED]]
         total = sum(part.count.total for part in report.subdirs.values())
         for line in [*lines, *_more(total, "changes")]:
-            out.print(escape(line))
+            out.print(_plain(line))
         for text in [*report.notes[:_NAMED], *_more(len(report.notes), "notes")]:
-            out.print(f"Note: {escape(text)}")
+            out.print(f"Note: {_plain(text)}")
         if report.policy == "none":
             out.print("Note: policy none: everything is let in, validated or not.")
         _print_some(out, "Passed over", report.passed_over)
         _print_some(out, "Rejected", [_left_out(item) for item in report.rejected])
         _print_some(out, "Left out", [_left_out(item) for item in report.left_out])
         requests = ", ".join(f"{count:,} {kind}" for kind, count in report.requests.items())
-        out.print(f"Requests: {requests or 'none'}. Names from {escape(report.names_from)}.")
+        out.print(f"Requests: {requests or 'none'}. Names from {_plain(report.names_from)}.")
         if report.changes_from:
-            out.print(f"Changes from {escape(report.changes_from)}.")
+            out.print(f"Changes from {_plain(report.changes_from)}.")
         for text in report.limited:
-            out.print(f"Limited: {escape(text)}.")
+            out.print(f"Limited: {_plain(text)}.")
         seconds = sum(report.durations.values())
         outcome = report.outcome.partition(":")[0].capitalize()
         if report.outcome.startswith("dry run"):
             outcome = report.outcome.capitalize()
-        out.print(f"[bold]{escape(outcome)}[/]: {escape(str(site))} ({seconds:.1f} s)")
+        out.print(f"[bold]{_plain(outcome)}[/]: {_plain(str(site))} ({seconds:.1f} s)")
 
 
 def show_outcome(outcome: Outcome, verb: str) -> None:
@@ -118,7 +123,7 @@ def show_outcome(outcome: Outcome, verb: str) -> None:
         what = first.format(done).capitalize()
         lines = sorted(f"{item} ({_size(item.size)})" for item in files.first)
         for line in [*lines[:_NAMED], *_and_more(files.count)]:
-            out.print(f"{what}: {escape(line)}")
+            out.print(f"{what}: {_plain(line)}")
     show_trouble(outcome)
     count = outcome.moved.count
     text = f"{count:,} file{'' if count == 1 else 's'} {would}{verb} ({_size(outcome.moved.size)})"
@@ -135,7 +140,7 @@ def show_marked(outcome: Outcome, verb: str) -> None:
     would = "would be " if outcome.dry_run else ""
     lines = sorted(f"{item} ({item.detail})" for item in outcome.moved.first)
     for line in [*lines, *_and_more(outcome.moved.count, len(lines))]:
-        out.print(f"{would}{verb}: ".capitalize() + escape(line))
+        out.print(f"{would}{verb}: ".capitalize() + _plain(line))
     show_trouble(outcome)
     count = outcome.moved.count
     text = f"{count:,} file{'' if count == 1 else 's'} {would}{verb}"
@@ -152,7 +157,7 @@ def show_trouble(outcome: Outcome) -> None:
         ("Failed", sorted(f"{f.what}: {f.reason}" for f in outcome.failures), outcome.failed),
     ):
         for line in [*lines[:_FAILURES], *_and_more(count, _FAILURES)]:
-            out.print(f"{what}: {escape(line)}")
+            out.print(f"{what}: {_plain(line)}")
 
 
 def show_text(data: bytes) -> None:
@@ -214,13 +219,15 @@ class JsonLog:
         self._line({"event": "report", **document, "site": str(site)})
 
     def _line(self, document: dict[str, Any]) -> None:
-        self._stream.write(orjson.dumps(document).decode() + "\n")
+        # GitHub's runner takes ##[ for a command, wherever it stands; in JSON it is in a string.
+        text = orjson.dumps(document).decode().replace("##[", "##\\u005b")
+        self._stream.write(text + "\n")
         self._stream.flush()
 
 
 def _table(report: Report) -> Table:
     """Counts by subdir; narrow enough for 80 columns."""
-    title = f"{escape(report.channel)} from {escape(report.registry)}"
+    title = f"{_plain(report.channel)} from {_plain(report.registry)}"
     table = Table(title=title, title_justify="left", box=box.SIMPLE_HEAD, padding=0)
     table.add_column("Subdir", no_wrap=True, min_width=13)
     for name in (
@@ -252,13 +259,13 @@ def _table(report: Report) -> Table:
             count.held,
             count.after,
         )
-        table.add_row(subdir, *(f"{number:,}" for number in numbers))
+        table.add_row(_plain(subdir), *(f"{number:,}" for number in numbers))
     return table
 
 
 def _print_some(out: Console, title: str, lines: list[str]) -> None:
     for line in lines[:_NAMED]:
-        out.print(f"{title}: {escape(line)}")
+        out.print(f"{title}: {_plain(line)}")
     for line in _more(len(lines), title.lower()):
         out.print(line)
 

@@ -8,10 +8,10 @@ from contextlib import contextmanager
 from dataclasses import asdict, dataclass, field, replace
 from typing import Any
 
-import orjson
-
 from indexer.channel.plan import Count
 from indexer.rebuild.tally import LeftOut
+
+_now = time.perf_counter
 
 
 @dataclass(frozen=True, slots=True)
@@ -51,7 +51,9 @@ class Report:
 
     ``rejected`` are artifacts that the validator said no to; ``trusted`` are the ids of the keys
     whose verdicts count. ``changes_from`` says which change feed there was, or why there was none;
-    it is empty for registries that have none.
+    it is empty for registries that have none. ``records`` are those of the published site, by
+    subdir, whatever the run read; ``snapshot`` is the sha256 of the site's history/snapshot.json.
+    ``seconds`` is how long all of it took.
     """
 
     time: str
@@ -60,6 +62,8 @@ class Report:
     channel: str
     policy: str
     output: str
+    # What the scheduler calls the run.
+    run: str = ""
     trusted: list[str] = field(default_factory=list)
     outcome: str = ""
     names_from: str = ""
@@ -75,20 +79,34 @@ class Report:
     # By which servers, how often, and how much was asked of them from then on.
     limited: list[str] = field(default_factory=list)
     durations: dict[str, float] = field(default_factory=dict)
+    records: dict[str, int] = field(default_factory=dict)
+    snapshot: str = ""
+    seconds: float = 0.0
+    _began: float = field(default_factory=_now, repr=False)
 
     @contextmanager
     def timed(self, stage: str) -> Iterator[None]:
         """Note how many seconds a stage takes."""
-        start = time.perf_counter()
+        start = _now()
         try:
             yield
         finally:
-            taken = time.perf_counter() - start
+            taken = _now() - start
             self.durations[stage] = round(self.durations.get(stage, 0.0) + taken, 3)
+
+    def go_on_from(self, seconds: float) -> None:
+        """Count what was done before, elsewhere, into how long all of it took."""
+        self._began -= seconds
+
+    def took(self) -> float:
+        """Seconds since the run began, or all that it took once that is known."""
+        return self.seconds or round(_now() - self._began, 3)
 
     def as_dict(self) -> dict[str, Any]:
         """Everything, ready for JSON."""
         document = asdict(self)
+        del document["_began"]
+        document["seconds"] = self.took()
         for name, part in self.subdirs.items():
             document["subdirs"][name]["count"]["after"] = part.count.after
         return document
@@ -105,17 +123,25 @@ class Report:
         # Of these the report itself doesn't hold all where there are very many.
         document["waiting"]["total"] = sum(part.waiting for part in self.subdirs.values())
         document["changes"]["total"] = sum(part.count.total for part in self.subdirs.values())
-        document["waiting"]["oldest"] = min((item.since for item in self.waiting), default=None)
+        oldest = min(self.waiting, key=lambda item: item.since, default=None)
+        document["waiting"]["oldest"] = oldest.since if oldest else None
+        document["waiting"]["longest"] = asdict(oldest) if oldest else None
+        document["counts"] = self._counts()
+        del document["records"]
         del document["output"]
         return document
+
+    def _counts(self) -> dict[str, Any]:
+        parts = self.subdirs.values()
+        return {
+            "records": {"total": sum(self.records.values()), "subdirs": self.records},
+            "waiting": sum(part.waiting for part in parts),
+            "rejected": sum(part.rejected for part in parts),
+            "left_out": len(self.left_out),
+            "requests": sum(self.requests.values()),
+        }
 
 
 STATUS = "status.json"
 MAX_NAMED = 200
 _LISTS = ("left_out", "rejected", "waiting", "passed_over", "notes", "changes")
-
-
-def status_bytes(report: Report) -> bytes:
-    """status.json: the only published file with the time of the run in it."""
-    options = orjson.OPT_SORT_KEYS | orjson.OPT_INDENT_2 | orjson.OPT_APPEND_NEWLINE
-    return orjson.dumps(report.as_status(), option=options)
