@@ -4,8 +4,6 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 
-import orjson
-
 from indexer.check.changes import ChangesCheck
 from indexer.check.findings import Findings, Problem
 from indexer.check.subdir import SubdirCheck
@@ -13,6 +11,7 @@ from indexer.errors import ContentError
 from indexer.files import sha256_of
 from indexer.progress import SILENCE, Progress
 from indexer.published import Folder, Published, is_path, read_bytes
+from indexer.published.forms import listed_subdirs
 from indexer.render import channeldata, history
 
 __all__ = ["Findings", "Problem", "check_channel"]
@@ -53,16 +52,14 @@ def _subdirs(channel: Published, snapshot: history.Snapshot | None, findings: Fi
         found |= {path.parent.name for path in channel.root.glob("*/repodata.json")}
     if snapshot is not None:
         return found | snapshot.subdirs.keys()
-    data = read_bytes(channel, channeldata.FILE_NAME, _MAX_SMALL)
-    if data is not None:
-        try:
-            listed = orjson.loads(data)["subdirs"]
-            return found | {item for item in listed if isinstance(item, str) and is_path(item)}
-        except (orjson.JSONDecodeError, KeyError, TypeError) as error:
-            findings.add(channeldata.FILE_NAME, f"has no list of subdirs ({error!r})")
-    elif not isinstance(channel, Folder):
+    try:
+        listed = listed_subdirs(channel)
+    except ContentError as error:
+        findings.add(channeldata.FILE_NAME, str(error))
+        return found
+    if listed is None and not isinstance(channel, Folder):
         findings.add(channel.location, "doesn't say which subdirs it has; name them with --subdir")
-    return found
+    return found | (listed or set())
 
 
 def _check_snapshot(

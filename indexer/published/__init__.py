@@ -5,6 +5,7 @@ from __future__ import annotations
 import contextlib
 import posixpath
 import re
+import secrets
 import shutil
 import tempfile
 from collections.abc import Iterator
@@ -18,6 +19,7 @@ from indexer.errors import (
     NotFoundError,
     RefusedError,
     RegistryError,
+    UnsupportedError,
     printable,
 )
 from indexer.registry.transport import Transport
@@ -25,6 +27,8 @@ from indexer.registry.urls import shown
 
 MAX_FILE = 4 * 1024**3
 _PATH = re.compile(r"[A-Za-z0-9._+!-][A-Za-z0-9._+!-]*(?:/[A-Za-z0-9._+!-]+)*")
+
+_LENGTH = re.compile(r"[0-9]{1,15}")
 
 
 class Published(Protocol):
@@ -40,6 +44,14 @@ class Published(Protocol):
 
         Raises RegistryError where that can't be found out, ContentError for a file of more
         than ``limit`` bytes or a path that leads out of the channel.
+        """
+        ...
+
+    def size_of(self, path: str) -> int | None:
+        """How many bytes ``path`` has, without fetching it; None where the channel doesn't have it.
+
+        Raises UnsupportedError where the server doesn't tell, RegistryError where that can't be
+        found out, ContentError for a path that leads out of the channel.
         """
         ...
 
@@ -104,13 +116,18 @@ class Folder:
             raise ContentError(f"{shown(address)} is outside of the channel")
         _download(self._transport, address, file, limit)
 
+    def size_of(self, path: str) -> int | None:
+        """The file's size."""
+        file = self.root / _checked(path)
+        try:
+            return file.stat().st_size if file.is_file() else None
+        except OSError as error:
+            raise RegistryError(f"{file} can't be read: {error.strerror}.") from error
+
     def fetch(self, path: str, limit: int = MAX_FILE) -> Path | None:
         """The file itself."""
         file = self.root / _checked(path)
-        try:
-            size = file.stat().st_size if file.is_file() else None
-        except OSError as error:
-            raise RegistryError(f"{file} can't be read: {error.strerror}.") from error
+        size = self.size_of(path)
         if size is None:
             return None
         if size > limit:
@@ -119,13 +136,20 @@ class Folder:
 
 
 class Website:
-    """A channel at an http(s) address; what is fetched lies in a scratch folder."""
+    """A channel at an http(s) address; what is fetched lies in a scratch folder.
 
-    def __init__(self, address: str, transport: Transport, scratch: Path) -> None:
+    ``fresh``: no cache on the way is to answer, which may hold a file for minutes after another one
+    is published.
+    """
+
+    def __init__(
+        self, address: str, transport: Transport, scratch: Path, *, fresh: bool = False
+    ) -> None:
         self._address = address.rstrip("/") + "/"
         self.location = shown(self._address)
         self._transport = transport
         self._scratch = scratch
+        self._fresh = fresh
 
     def close(self) -> None:
         """End all that is under way."""
@@ -145,23 +169,59 @@ class Website:
 
     def fetch(self, path: str, limit: int = MAX_FILE) -> Path | None:
         """A fresh download; the caller may delete it."""
-        url = self.address_of(path)
+        url, headers = self._question(path)
         with tempfile.NamedTemporaryFile(dir=self._scratch, delete=False) as file:
-            answer = self._transport.request("GET", url, limit=limit, sink=file)
+            kept = Path(file.name)
+            try:
+                answer = self._transport.request(
+                    "GET", url, headers=headers, limit=limit, sink=file
+                )
+            except BaseException:
+                # Whoever asks again and again would fill the disk.
+                kept.unlink()
+                raise
         if answer.status == 200:
-            return Path(file.name)
-        Path(file.name).unlink()
+            return kept
+        kept.unlink()
         _check_absent(answer.status, url)
         return None
 
+    def size_of(self, path: str) -> int | None:
+        """What the server says of it."""
+        url, headers = self._question(path)
+        answer = self._transport.request("HEAD", url, headers=headers, limit=0)
+        if answer.status == 200:
+            length = answer.headers.get("Content-Length", "")
+            # Compressed on the way, it has another length than the file.
+            if "Content-Encoding" in answer.headers or not _LENGTH.fullmatch(length):
+                raise UnsupportedError(f"{shown(url)}: the server doesn't tell how large it is.")
+            return int(length)
+        if answer.status in {405, 501}:
+            raise UnsupportedError(f"{shown(url)}: the server knows no HEAD requests.")
+        _check_absent(answer.status, url)
+        return None
+
+    def _question(self, path: str) -> tuple[str, dict[str, str]]:
+        """The address to ask for a path, and headers."""
+        url = self.address_of(path)
+        if not self._fresh:
+            return url, {}
+        # Many caches pass over the header; none has an answer to what was never asked.
+        return f"{url}?fresh={secrets.token_hex(8)}", {"Cache-Control": "no-cache"}
+
 
 @contextlib.contextmanager
-def open_published(location: str, transport: Transport) -> Iterator[Published]:
-    """A channel by folder or http(s) address. Raises ConfigError for anything else."""
+def open_published(
+    location: str, transport: Transport, *, fresh: bool = False
+) -> Iterator[Published]:
+    """A channel by folder or http(s) address. Raises ConfigError for anything else.
+
+    With ``fresh``, no cache on the way to an address is to answer.
+    """
     if is_address(location):
         check_address(location)
         with tempfile.TemporaryDirectory(prefix="cf-index-") as scratch:
-            yield Website(location, transport, Path(scratch))
+            yield Website(location, transport, Path(scratch), fresh=fresh)
         return
     if "://" in location:
         raise ConfigError(f"{shown(location)!r} is neither a folder nor an http(s) address.")

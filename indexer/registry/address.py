@@ -52,6 +52,9 @@ class RegistryAddress:
             if not folder:
                 raise ConfigError(f"The registry {text!r} names no folder: {_HELP}.")
             return cls("ocidir", "", "", Path(folder))
+        if not text.isprintable():
+            # Parsers of addresses pass over line breaks.
+            raise ConfigError(f"The registry {text!r} is not an address: {_HELP}.")
         if "@" in text:
             raise ConfigError(
                 "The registry's address holds a user or password; leave them out and use "

@@ -29,13 +29,13 @@ from indexer.published import (
     read_place,
     resolve,
 )
+from indexer.published.forms import subdirs_of
 from indexer.published.records import read_info, read_records
 from indexer.registry.content import OCI_MANIFEST, Content, Descriptor, Digest, RawManifest
 from indexer.registry.urls import shown
 from indexer.render import repodata, shards
 from indexer.transfer.job import Job
 from indexer.transfer.outcome import Crew, Failure, Item, Outcome
-from indexer.transfer.upstream import subdirs_of
 
 LATEST = "latest"
 TYPES = {

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import contextlib
-import hashlib
 import re
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
@@ -12,9 +11,9 @@ from typing import IO, Any
 from urllib.parse import quote, unquote, urlsplit
 
 from indexer.channel.artifact import Place, check_name, place_of_identity
-from indexer.channel.index_json import SUBDIR, identity_of
+from indexer.channel.index_json import identity_of
 from indexer.channel.record import section_of
-from indexer.channel.selection import KNOWN_SUBDIRS, wanted
+from indexer.channel.selection import wanted
 from indexer.errors import (
     ConfigError,
     ContentError,
@@ -31,9 +30,9 @@ from indexer.published import (
     is_address,
     open_published,
     read_bytes,
-    read_place,
     resolve,
 )
+from indexer.published.forms import FORMS, read_shard, subdirs_of
 from indexer.published.records import read_info, read_records
 from indexer.registry import Registry, RegistryAddress, Transport, open_registry
 from indexer.registry.content import Descriptor, Digest
@@ -45,7 +44,6 @@ _NAME = re.compile(r"[A-Za-z0-9_][A-Za-z0-9_.-]*(?:/label/[A-Za-z0-9_.-]+)?")
 _HASHES = {"sha256": re.compile(r"[0-9a-f]{64}"), "md5": re.compile(r"[0-9a-f]{32}")}
 _MAX_ARCHIVE = 64 * 1024**3
 _THREADS = 8
-_FORMS = (shards.INDEX_NAME, repodata.ZST_NAME, repodata.FILE_NAME)
 
 # Told of what a channel lists and nobody can use: its name, and the reason.
 Complain = Callable[[str, str], None]
@@ -98,14 +96,6 @@ def location_of(text: str) -> str:
     )
 
 
-def subdirs_of(channel: Published) -> tuple[str, ...]:
-    """The subdirs of a channel in a folder; those to ask for at an address, which doesn't say."""
-    if not isinstance(channel, Folder):
-        return KNOWN_SUBDIRS
-    found = {path.parent.name for form in _FORMS for path in channel.root.glob(f"*/{form}")}
-    return tuple(sorted(name for name in found if SUBDIR.fullmatch(name)))
-
-
 @contextlib.contextmanager
 def open_upstream(
     text: str, transport: Transport, target: RegistryAddress | None = None
@@ -151,7 +141,7 @@ class Upstream:
         """
         problems: list[str] = []
         refused = 0
-        for form in _FORMS:
+        for form in FORMS:
             told: list[tuple[str, str]] = []
             try:
                 read = self._shards if form == shards.INDEX_NAME else self._records
@@ -164,7 +154,7 @@ class Upstream:
                 for what, reason in told:
                     complain(what, reason)
                 return Listed(found, form, tuple(problems))
-        if refused == len(_FORMS):
+        if refused == len(FORMS):
             # As some hosts answer for what isn't there.
             self.refusal = problems[0]
             return None
@@ -223,7 +213,8 @@ class Upstream:
         def read(digest: str) -> list[tuple[str, dict[str, Any]]] | ContentError:
             # Raised in a thread it would end all requests, and another form is to be read yet.
             try:
-                return list(shards.shard_entries(self._shard(base, digest), shards.MAX_VALUES))
+                packed = zstd.decompress(read_shard(self._channel, base, digest), shards.MAX_SHARD)
+                return list(shards.shard_entries(packed, shards.MAX_VALUES))
             except ContentError as error:
                 return error
 
@@ -240,15 +231,6 @@ class Upstream:
                         shards.spell_hashes(file_name, fields)
                         entries.append(self._entry(subdir, info["base_url"], file_name, fields))
         return entries
-
-    def _shard(self, base: str, digest: str) -> bytes:
-        place = f"{base}{digest}{shards.SUFFIX}"
-        data = read_place(self._channel, place, shards.MAX_SHARD)
-        if data is None:
-            raise ContentError(f"{shown(place)} is missing")
-        if hashlib.sha256(data).hexdigest() != digest:
-            raise ContentError(f"{shown(place)} doesn't have its sha256")
-        return zstd.decompress(data, shards.MAX_SHARD)
 
     def _records(
         self, subdir: str, form: str, globs: tuple[str, ...], complain: Complain

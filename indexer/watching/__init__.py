@@ -1,0 +1,1 @@
+"""Looks at a published site from outside: whether it is fresh, whole, and of the right run."""
