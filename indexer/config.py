@@ -13,7 +13,7 @@ from typing import Any
 from indexer.channel.policy import DEFAULT_POLICY, Policy
 from indexer.errors import ConfigError
 from indexer.registry.address import RegistryAddress
-from indexer.settings import READERS
+from indexer.settings import READERS, shown
 from indexer.trust.keys import KeyFile
 
 CONFIG_FILE = Path("cf-index.toml")
@@ -50,6 +50,8 @@ class Config(ChannelConfig):
     """What a rebuild is to do.
 
     ``recheck`` is the share of validated artifacts to look at again; ``max_site_size`` is in bytes.
+    ``first`` are packages to be looked at again before all others. ``run`` is what the scheduler
+    calls this run; ``part`` the folder for a share of the index, instead of a whole site.
     """
 
     output: Path
@@ -66,6 +68,10 @@ class Config(ChannelConfig):
     strict: bool = False
     report: Path | None = None
     log_format: str = "text"
+    summary: Path | None = None
+    first: tuple[str, ...] = ()
+    part: Path | None = None
+    run: str = ""
 
 
 def load_config(
@@ -83,6 +89,7 @@ def load_config(
             "by https on port 443 only. Use auto, none, or the https address of a gateway."
         )
     check_trust(config)
+    _check_part(config)
     return config
 
 
@@ -92,6 +99,20 @@ def load_channel_config(
     """The same for commands that need to know the channel alone; other settings are let be."""
     values = _values(flags, environ, file, ("registry", "channel"))
     return ChannelConfig(**_chosen(values, ChannelConfig), policy=_policy_of(values))
+
+
+def _check_part(config: Config) -> None:
+    """Raise ConfigError for a part that couldn't be joined."""
+    if config.part is not None and not config.run:
+        raise ConfigError(
+            "--part needs --run ID, the same for all parts of one run, such as the number that the "
+            "CI system gives it: parts of different runs are not joined."
+        )
+    if config.part is not None and config.packages:
+        raise ConfigError(
+            "--part and --package don't go together: a part is all of its subdirs. --first NAME "
+            "looks at a package again before all others."
+        )
 
 
 def check_trust(config: ChannelConfig) -> None:
@@ -196,11 +217,11 @@ def _read(name: str, value: Any, source: str) -> Any:
     except ConfigError as error:
         raise ConfigError(f"{source}: {error}") from error
     except (ValueError, TypeError, ZeroDivisionError) as error:
-        raise ConfigError(f"{source} is {value!r}: {error}.") from error
+        raise ConfigError(f"{source} is {shown(value)}: {error}.") from error
 
 
 # Said for one run; standing in a file they would disarm the guard or the cache for good.
-_FLAGS_ONLY = frozenset({"allow_drop", "full", "dry_run", "packages"})
+_FLAGS_ONLY = frozenset({"allow_drop", "full", "dry_run", "packages", "first", "part", "run"})
 # Of these, False is said; of all other flags it means that they aren't.
 _SWITCHES = frozenset({"pages"})
 # A secret is no setting: it never gets into a Config.

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Callable, Mapping
-from datetime import UTC, date, datetime, time
+from datetime import UTC, date, datetime, time, timedelta
 from fractions import Fraction
 from pathlib import Path
 from typing import Any
@@ -22,7 +22,17 @@ from indexer.trust.keys import KeyFile
 _FRACTION = re.compile(r"[0-9]{1,9}(?:\.[0-9]{1,9}|/[0-9]{1,9})?")
 _SIZE = re.compile(r"([0-9]{1,9}(?:\.[0-9]{1,6})?)\s*(B|kB|MB|GB|TB)")
 _UNITS = {"B": 1, "kB": 10**3, "MB": 10**6, "GB": 10**9, "TB": 10**12}
+_RUN = re.compile(r"[A-Za-z0-9._:/+-]{1,100}")
+_DURATION = re.compile(r"([0-9]{1,6})(s|m|h|d)")
+_SECONDS = {"s": 1, "m": 60, "h": 3600, "d": 86_400}
+_MAX_SHOWN = 500
 _PERCENT = re.compile(r"(\d{1,3}(?:\.\d{1,4})?)\s*%")
+
+
+def shown(value: Any) -> str:
+    """A value for a message, which must not be buried in it."""
+    text = repr(value)
+    return text if len(text) <= _MAX_SHOWN else f"{text[:_MAX_SHOWN]}... ({len(text):,} characters)"
 
 
 def _text(value: Any) -> str:
@@ -44,7 +54,7 @@ def _subdirs(value: Any) -> tuple[str, ...]:
     subdirs = _texts(value)
     for subdir in subdirs:
         if not SUBDIR.fullmatch(subdir):
-            raise ValueError(f"{subdir!r} is not a subdir, such as linux-64 or noarch")
+            raise ValueError(f"{shown(subdir)} is not a subdir, such as linux-64 or noarch")
     return subdirs
 
 
@@ -75,6 +85,14 @@ def read_seconds(value: Any) -> float:
     if isinstance(value, bool) or not 0 <= seconds <= 3600:
         raise ValueError("it must be seconds, from 0 to 3600")
     return seconds
+
+
+def read_duration(text: str) -> timedelta:
+    """A duration such as 45s, 90m, 2h or 1d. Raises ValueError."""
+    match = _DURATION.fullmatch(text.strip())
+    if match is None:
+        raise ValueError("it must be a duration, such as 45s, 90m, 2h or 1d")
+    return timedelta(seconds=int(match.group(1)) * _SECONDS[match.group(2)])
 
 
 def read_share(value: Any) -> float:
@@ -194,9 +212,17 @@ def _moment(value: Any, within: time) -> datetime | None:
 
 
 def _log_format(value: Any) -> str:
-    if value not in {"text", "json"}:
-        raise ValueError("it must be text or json")
+    if value not in {"text", "json", "github"}:
+        raise ValueError("it must be text, json or github")
     return str(value)
+
+
+def read_run(value: Any) -> str:
+    """The id of a run, as a CI system numbers them. Raises ValueError."""
+    text = _text(value).strip()
+    if not _RUN.fullmatch(text):
+        raise ValueError("it must be of letters, digits and . _ : / + -, at most 100 of them")
+    return text
 
 
 READERS: Mapping[str, Callable[[Any], Any]] = {
@@ -230,4 +256,8 @@ READERS: Mapping[str, Callable[[Any], Any]] = {
     "retry_for": read_seconds,
     "report": _path,
     "log_format": _log_format,
+    "summary": _path,
+    "part": _path,
+    "run": read_run,
+    "first": _texts,
 }

@@ -12,12 +12,14 @@ from tests.support.fake_registry import FakeRegistry
 from tests.support.registry_process import RegistryProcess, missing_reason
 from tests.support.rig import Rig
 
+_OF_CI = {"GITHUB_TOKEN", "GH_TOKEN", "GITHUB_OUTPUT", "GITHUB_STEP_SUMMARY"}
+
 
 @pytest.fixture(autouse=True)
 def _own_environment(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
     """No setting and no credential of whoever runs the tests reaches them."""
     for name in list(os.environ):
-        if name.startswith(("CF_INDEX_", "ORAS_")) or name in {"GITHUB_TOKEN", "GH_TOKEN"}:
+        if name.startswith(("CF_INDEX_", "ORAS_")) or name in _OF_CI:
             monkeypatch.delenv(name)
     monkeypatch.setenv("HOME", str(tmp_path))
     monkeypatch.delenv("DOCKER_CONFIG", raising=False)

@@ -25,15 +25,21 @@ ALLOWED: dict[str, set[str]] = {
     "settings": {"errors", "channel", "registry.address", "trust.keys"},
     "config": {"errors", "settings", "channel", "registry.address", "trust.keys"},
     "render": {"errors", "channel"},
-    "published": {"errors", "registry", "render", "trust"},
+    "published": {"errors", "channel", "registry", "render", "trust"},
     "check": {"errors", "files", "parallel", "progress", "channel", "render", "published"},
+    # The published site, as a monitor sees it.
+    "watching": {"errors", "registry", "render", "published", "check.findings"},
+    "diff": {"errors", "parallel", "progress", "channel", "registry.urls", "render", "published"},
     # One tag, asked for and understood: for the main job and for those who copy.
     "fetching": {"errors", "channel", "registry", "trust"},
     "cli": {
         "errors", "progress", "settings", "config", "channel", "registry", "published", "check",
-        "trust",
-        "rebuild.pipeline", "rebuild.report", "transfer",
+        "trust", "diff", "new_channel", "watching",
+        "rebuild.joining", "rebuild.pipeline", "rebuild.report", "rebuild.rollback", "rebuild.run",
+        "rebuild.splitting", "rebuild.tally", "transfer",
     },
+    # A repository for a channel, made by ``init``.
+    "new_channel": {"errors", "files"},
     "__main__": {"cli"},
     # For other programs: the same as the command line, without it.
     "api": {"errors", "progress", "settings", "channel", "registry", "transfer"},
@@ -63,12 +69,16 @@ ALLOWED: dict[str, set[str]] = {
         "errors", "files", "parallel", "config", "registry", "render", "published",
         "rebuild.previous", "rebuild.publish",
     },
+    "rebuild.generations": {
+        "errors", "files", "published", "render", "rebuild.previous", "rebuild.publish",
+    },
     "rebuild.tally": {"errors", "channel"},
     "rebuild.trusting": {"errors", "channel", "registry", "trust", "rebuild.verdicts"},
     "rebuild.reading": {
         "errors", "parallel", "channel", "registry", "trust", "fetching", "rebuild.state",
-        "rebuild.changes", "rebuild.tally", "rebuild.trusting",
+        "rebuild.changes", "rebuild.selection", "rebuild.tally", "rebuild.trusting",
     },
+    "rebuild.selection": {"registry"},
     "rebuild.changes": {"registry", "rebuild.state"},
     "rebuild.naming": {"errors", "channel", "registry", "config", "rebuild.previous"},
     "rebuild.planning": {
@@ -77,10 +87,20 @@ ALLOWED: dict[str, set[str]] = {
     },
     "rebuild.publish": {"errors", "files", "render"},
     "rebuild.report": {"channel", "rebuild.tally"},
+    "rebuild.status_file": {"render", "rebuild.report"},
+    "rebuild.run": {"errors", "progress", "config", "registry", "render", "rebuild.report"},
+    "rebuild.part": {
+        "errors", "files", "channel", "render", "trust", "rebuild.previous", "rebuild.report",
+        "rebuild.share",
+    },
     "rebuild.look": {"config", "registry.address", "render"},
+    "rebuild.share": {
+        "progress", "channel", "render", "rebuild.look", "rebuild.planning", "rebuild.previous",
+        "rebuild.publish",
+    },
     "rebuild.writing": {
-        "files", "progress", "channel", "render", "rebuild.look", "rebuild.planning",
-        "rebuild.previous", "rebuild.publish",
+        "render", "rebuild.look", "rebuild.previous", "rebuild.publish", "rebuild.share",
+        "rebuild.generations",
     },
     "rebuild.room": {"render"},
     "rebuild.kept": {"files", "rebuild.publish"},
@@ -95,16 +115,43 @@ ALLOWED: dict[str, set[str]] = {
     },
     "rebuild.site": {
         "errors", "progress", "config", "render", "published", "check", "rebuild.kept",
-        "rebuild.look", "rebuild.planning", "rebuild.previous", "rebuild.publish", "rebuild.report",
-        "rebuild.writing", "rebuild.pages",
+        "rebuild.look", "rebuild.previous", "rebuild.publish", "rebuild.report", "rebuild.share",
+        "rebuild.writing", "rebuild.pages", "rebuild.status_file",
+    },
+    "rebuild.finishing": {
+        "files", "progress", "config", "rebuild.beginning", "rebuild.look", "rebuild.previous",
+        "rebuild.publish", "rebuild.rejections", "rebuild.report", "rebuild.room",
+        "rebuild.share", "rebuild.site", "rebuild.status_file", "rebuild.status_page",
+        "rebuild.unsettled",
     },
     "rebuild.rejections": {
         "errors", "files", "config", "published", "trust", "rebuild.previous",
     },
-    "rebuild.unsettled": {"files", "render", "rebuild.previous", "rebuild.state"},
+    "rebuild.unsettled": {"files", "render", "rebuild.previous"},
     "rebuild.telling": {
         "channel", "registry", "render", "rebuild.standings", "rebuild.state", "rebuild.tally",
         "rebuild.planning", "rebuild.report",
+    },
+    "rebuild.fitting": {
+        "errors", "files", "render", "trust", "rebuild.look", "rebuild.part", "rebuild.previous",
+        "rebuild.share",
+    },
+    "rebuild.joining": {
+        "errors", "config", "channel", "registry", "render", "rebuild.beginning",
+        "rebuild.finishing", "rebuild.fitting", "rebuild.look", "rebuild.part",
+        "rebuild.planning", "rebuild.previous", "rebuild.publish", "rebuild.rejections",
+        "rebuild.report",
+        "rebuild.run", "rebuild.share", "rebuild.site", "rebuild.state_file",
+    },
+    "rebuild.rollback": {
+        "errors", "config", "channel", "registry", "published", "render", "trust", "rebuild",
+    },
+    "rebuild.returning": {
+        "errors", "progress", "channel", "render", "trust", "rebuild.planning", "rebuild.previous",
+        "rebuild.spool",
+    },
+    "rebuild.splitting": {
+        "config", "registry", "rebuild.beginning", "rebuild.naming", "rebuild.run",
     },
     "rebuild.pipeline": {
         "errors", "files", "parallel", "progress", "config", "channel", "registry", "render",

@@ -371,5 +371,5 @@ def test_the_log_format_may_stand_anywhere(tmp_path: Path) -> None:
     file.write_text('log-format = "json"\n')
     assert load_config(NEEDED, {}, file).log_format == "json"
     assert load_config(NEEDED, {"CF_INDEX_LOG_FORMAT": "text"}, file).log_format == "text"
-    with pytest.raises(ConfigError, match="it must be text or json"):
+    with pytest.raises(ConfigError, match="it must be text, json or github"):
         load_config(NEEDED, {"CF_INDEX_LOG_FORMAT": "xml"})

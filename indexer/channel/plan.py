@@ -94,6 +94,15 @@ def plan_name(
     return NamePlan(records, tuple(changes), tuple(held))
 
 
+def plan_return(before: Mapping[str, Record], after: Mapping[str, Record]) -> NamePlan:
+    """What becomes of a name whose records are to be these again, as they were published."""
+    changes = []
+    for file_name in sorted(before.keys() | after.keys()):
+        old, new = before.get(file_name), after.get(file_name)
+        changes.append(Change(_kind(old, new), file_name, new))
+    return NamePlan(after, tuple(changes))
+
+
 def fit(
     plan: NamePlan,
     before: Mapping[str, Record],

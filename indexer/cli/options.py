@@ -46,6 +46,20 @@ registry = click.option(
 channel = click.option(
     "--channel", metavar="NAME", help="The channel's name, the part after the namespace."
 )
+output = click.option(
+    "--output",
+    type=click.Path(path_type=Path),
+    metavar="DIR",
+    help="The site's folder. It is replaced whole at each publication.",
+)
+previous_site = click.option(
+    "--previous", metavar="DIR|URL", help="The site as published last.  [default: the output]"
+)
+names = click.option(
+    "--names",
+    metavar="FILE",
+    help="Names of the channel's packages, one a line (NAME or SUBDIR/NAME); - is stdin.",
+)
 jobs = click.option(
     "--jobs", type=int, metavar="N", help="Requests under way at once.  [default: 32]"
 )
@@ -54,6 +68,23 @@ retry_for = click.option(
     type=float,
     metavar="SECONDS",
     help="How long a failing request is tried.  [default: 60]",
+)
+summary = click.option(
+    "--summary",
+    type=click.Path(path_type=Path),
+    metavar="FILE",
+    help="Append an account of the run for people to this file, as Markdown, also when it fails.",
+)
+log_format = click.option(
+    "--log-format",
+    metavar="text|json|github",
+    help="json: one object a line on stderr. github: annotations of a workflow, and outputs of its "
+    "step.  [default: text]",
+)
+run = click.option(
+    "--run",
+    metavar="ID",
+    help="What the scheduler calls this run, such as its number; status.json says it.",
 )
 policy = click.option(
     "--policy",

@@ -17,11 +17,21 @@ from indexer.config import Config
 from indexer.errors import ConfigError, ContentError, GuardError, RegistryError
 from indexer.files import has_sha256, replace_file
 from indexer.parallel import in_order
-from indexer.published import Folder, Website, check_address, is_address, is_path, read_bytes
+from indexer.published import (
+    Folder,
+    Website,
+    check_address,
+    is_address,
+    is_path,
+    open_published,
+    read_bytes,
+)
+from indexer.published.history import read_generations
 from indexer.rebuild.previous import Previous, load_previous
 from indexer.rebuild.publish import Output
 from indexer.registry import Transport
 from indexer.render import history, repodata, shards
+from indexer.render.generations import path_of
 
 _THREADS = 16
 # In the state's folder: by channel, where there were sites.
@@ -54,6 +64,7 @@ def note_site(config: Config) -> None:
     if place not in known:
         sites[_channel_of(config)] = sorted({*known, place})
         data = orjson.dumps(sites, option=orjson.OPT_INDENT_2 | orjson.OPT_SORT_KEYS)
+        config.state.mkdir(parents=True, exist_ok=True)
         replace_file(config.state / _SITES, data)
 
 
@@ -88,6 +99,7 @@ class Beginning:
     def find(self, scratch: Path) -> Previous:
         """The previous site; from an address it is brought into ``scratch``.
 
+        For a part only what its subdirs need is.
         Raises ConfigError, RegistryError where it can't be read, GuardError where it is that
         of another channel.
         """
@@ -97,8 +109,10 @@ class Beginning:
         elif is_address(location):
             check_address(location)
             scratch.mkdir(parents=True, exist_ok=True)
-            website = Website(location, self.transport, scratch)
-            previous = restore(website, scratch / "site", self.output)
+            # Half of it as it was before the last run would be another site, or none that fits.
+            website = Website(location, self.transport, scratch, fresh=True)
+            only = self.config.subdirs if self.config.part is not None else ()
+            previous = bring_back(website, scratch / "site", self.output, only)
         elif not Path(location).is_dir():
             raise ConfigError(f"--previous {location}: there is no such folder.")
         else:
@@ -108,6 +122,21 @@ class Beginning:
                 previous = _first(str(folder), is_channel=(folder / _ANY_CHANNEL).exists())
         self._refuse_another_channel(previous)
         return previous
+
+    def look(self) -> Previous:
+        """The previous site's snapshot alone, which says what there is.
+
+        Raises as ``find`` does.
+        """
+        location = self.config.previous or str(self.output)
+        with open_published(location, self.transport, fresh=True) as site:
+            data = read_bytes(site, history.SNAPSHOT, history.MAX_FILE)
+        if data is None:
+            return Previous()
+        try:
+            return Previous(None, history.decode_snapshot(data))
+        except ContentError as error:
+            raise RegistryError(f"{location}: {error}.") from error
 
     def not_anew(self, previous: Previous) -> Previous:
         """What to begin with where there is no previous site: the output's own, if anything.
@@ -146,11 +175,14 @@ class Beginning:
             )
 
 
-def restore(website: Website, folder: Path, current: Path) -> Previous:
+def bring_back(
+    website: Website, folder: Path, current: Path, only: Collection[str] = ()
+) -> Previous:
     """Bring a published site into ``folder``, every file checked against its snapshot.
 
-    What ``current`` has already isn't fetched again, and nothing is where it is the very same
-    site. Raises RegistryError where the site can't be read or doesn't hold together.
+    With ``only`` some subdirs, what isn't needed for those stays away. What ``current`` has already
+    isn't fetched again, and nothing is where it is the very same site, and whole. Raises
+    RegistryError where the site can't be read or doesn't hold together.
     """
     data = read_bytes(website, history.SNAPSHOT, history.MAX_FILE)
     if data is None:
@@ -159,7 +191,9 @@ def restore(website: Website, folder: Path, current: Path) -> Previous:
             other.unlink()
         return _first(website.location, is_channel=other is not None)
     if read_bytes(Folder(current), history.SNAPSHOT, history.MAX_FILE) == data:
-        return load_previous(current)
+        same = load_previous(current)
+        if _can_be_used(same, current):
+            return same
     try:
         snapshot = history.decode_snapshot(data)
     except ContentError as error:
@@ -167,12 +201,18 @@ def restore(website: Website, folder: Path, current: Path) -> Previous:
     shutil.rmtree(folder, ignore_errors=True)
     _place(folder, history.SNAPSHOT, data)
     copy = _Copy(website, folder, current)
-    files = {path: entry.sha256 for path, entry in snapshot.files.items()}
-    for entry in snapshot.subdirs.values():
+    subdirs = {name: entry for name, entry in snapshot.subdirs.items() if not only or name in only}
+    files = {
+        path: entry.sha256
+        for path, entry in snapshot.files.items()
+        if not only or path == history.REJECTIONS
+    }
+    for entry in subdirs.values():
         files |= {path: item.sha256 for path, item in entry.files.items()}
     odd = copy.bring(files)
-    for subdir, entry in snapshot.subdirs.items():
-        _bring_shards(copy, subdir, entry.superseded, odd)
+    for subdir, entry in subdirs.items():
+        _bring_shards(copy, subdir, () if only else entry.superseded, odd)
+    _bring_generations(copy, () if only else snapshot.listed().values())
     # Not in the snapshot: they change with every upload, and say nothing that clients read.
     for path in (history.UNSETTLED, history.LEFT_OUT):
         # One that is damaged is passed over, as it is where it lies in a folder.
@@ -208,6 +248,46 @@ def _bring_shards(copy: _Copy, subdir: str, superseded: Collection[str], odd: se
         )
     copy.bring({f"{place}/{h}{shards.SUFFIX}": h for h in superseded})
     odd |= missing
+
+
+def _can_be_used(copy: Previous, folder: Path) -> bool:
+    """Whether a local copy looks whole, with all that is kept for later."""
+    subdirs = [copy.subdir(name) for name in copy.subdirs()]
+    if not (copy.looks_whole() and all(subdir.can_be_linked() for subdir in subdirs)):
+        return False
+    for subdir in subdirs:
+        superseded = subdir.entry.superseded if subdir.entry is not None else {}
+        if not superseded.keys() <= subdir.shard_sizes().keys():
+            return False
+    listed = copy.snapshot.listed().values() if copy.snapshot is not None else ()
+    try:
+        return all((folder / path).is_file() for path in _kept_indexes(folder, listed))
+    except ContentError:
+        return False
+
+
+def _kept_indexes(folder: Path, listed: Collection[history.FileEntry]) -> dict[str, str]:
+    """Paths and hashes of earlier generations' indexes, but those that are published now.
+
+    Raises ContentError where the list of generations isn't one.
+    """
+    here = {entry.sha256 for entry in listed}
+    generations = read_generations(Folder(folder)) if here else []
+    return {
+        path_of(subdir, index.sha256): index.sha256
+        for generation in generations
+        for subdir, index in generation.indexes.items()
+        if index.sha256 not in here
+    }
+
+
+def _bring_generations(copy: _Copy, listed: Collection[history.FileEntry]) -> None:
+    """The indexes of earlier generations; without one of them its generation is lost, no more.
+
+    Those that are ``listed`` by the snapshot are published now. Where nothing is, none is needed.
+    """
+    with contextlib.suppress(ContentError):
+        copy.bring(_kept_indexes(copy.folder, listed))
 
 
 def _first(location: str, *, is_channel: bool) -> Previous:

@@ -9,7 +9,7 @@ from fnmatch import fnmatchcase
 from pathlib import Path
 
 from indexer.channel import codec
-from indexer.channel.index_json import SUBDIR
+from indexer.channel.index_json import NAME, SUBDIR
 from indexer.config import Config
 from indexer.errors import ConfigError, RegistryError, UnsupportedError, printable
 from indexer.rebuild.previous import Previous
@@ -27,6 +27,19 @@ def is_selected(config: Config, name: str) -> bool:
     """Whether ``--package`` lets a run touch this package."""
     patterns = config.packages
     return not patterns or any(fnmatchcase(name, pattern) for pattern in patterns)
+
+
+def named_first(config: Config) -> tuple[set[str], list[str]]:
+    """The repositories of the packages to be looked at first, and notes on what names none.
+
+    Whoever names them may be another service: one odd name is no reason to read nothing.
+    """
+    odd = [name for name in config.first if not NAME.fullmatch(name)]
+    found = {codec.repository_name(name) for name in config.first if name not in odd}
+    if not odd:
+        return found, []
+    shown = ", ".join(printable(name, 100) for name in odd[:_SHOWN])
+    return found, [f"{len(odd):,} names to be first can't be packages' and are ignored: {shown}"]
 
 
 def is_repository_selected(config: Config, repository: str) -> bool:
@@ -98,6 +111,24 @@ class Names:
             }
         return replace(listing, repositories=found, unlisted=unlisted, notes=tuple(notes))
 
+    def subdirs(self, previous: Previous) -> list[str]:
+        """The subdirs that a run reads, noarch at the least: every channel has it.
+
+        Those that were published are among them, whether the registry still lists them or not:
+        the guard looks at them. Raises RegistryError where no source can name any.
+        """
+        found = set(self.config.subdirs)
+        if not found:
+            token = token_from(self.environ)
+            feed = feed_of(self.registry, self.config.channel, self.transport, token, self.apis)
+            found.update(previous.subdirs())
+            try:
+                found.update(self._from_sources(feed).repositories)
+            except UnsupportedError as error:
+                if not found:
+                    raise RegistryError(f"{error} Use --names FILE, or --subdir.") from error
+        return sorted(found or {"noarch"})
+
     def _with_stamps(self, listing: sources.Listing, feed: Feed) -> sources.Listing:
         """The same with what the feed says of the repositories, where that is worth asking."""
         if self.config.list_all:
@@ -119,19 +150,19 @@ class Names:
         feed: Feed | None,
     ) -> sources.Listing:
         config = self.config
-        channel = sources.Channel(
-            config.channel, config.subdirs, SUBDIR, frozenset({codec.REPODATA_REPOSITORY})
-        )
         subdirs = config.subdirs or tuple(previous.subdirs())
-        if self.lines is not None:
-            return sources.from_lines(self.lines, channel, codec.repository_name)
-        if config.subdirs and config.packages and not any(map(_is_glob, config.packages)):
+        if (
+            self.lines is None
+            and config.subdirs
+            and config.packages
+            and not any(map(_is_glob, config.packages))
+        ):
             # Whole names need no listing: a dispatched run asks for nothing else. Without
             # subdirs, the listing is where those come from.
             spelt = tuple(sorted({codec.repository_name(name) for name in config.packages}))
             return sources.Listing("--package", dict.fromkeys(config.subdirs, spelt))
         try:
-            return sources.from_registry(self.registry, channel, feed)
+            return self._from_sources(feed)
         except UnsupportedError as error:
             known = {
                 subdir: sorted(
@@ -148,6 +179,18 @@ class Names:
                     "use --names FILE."
                 ) from error
             return sources.from_previous(known, [str(error)])
+
+    def _from_sources(self, feed: Feed | None) -> sources.Listing:
+        """What the names file or the registry says. Raises UnsupportedError where that can't."""
+        channel = sources.Channel(
+            self.config.channel,
+            self.config.subdirs,
+            SUBDIR,
+            frozenset({codec.REPODATA_REPOSITORY}),
+        )
+        if self.lines is not None:
+            return sources.from_lines(self.lines, channel, codec.repository_name)
+        return sources.from_registry(self.registry, channel, feed)
 
 
 def _is_glob(pattern: str) -> bool:

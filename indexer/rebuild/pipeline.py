@@ -2,47 +2,54 @@
 
 from __future__ import annotations
 
-import os
 import sqlite3
-from collections.abc import Callable, Collection, Mapping
+from collections.abc import Collection, Mapping, Sequence
 from contextlib import ExitStack
-from dataclasses import dataclass, field
-from datetime import UTC, datetime
 from functools import partial
+from pathlib import Path
 
-import indexer
 from indexer.channel import codec
-from indexer.channel.plan import Count, Guard, matches
+from indexer.channel.plan import Guard, matches
 from indexer.config import Config
-from indexer.errors import CfIndexError, ConfigError
-from indexer.files import replace_file
+from indexer.errors import ConfigError
 from indexer.parallel import in_order
-from indexer.progress import Progress
 from indexer.rebuild.beginning import Beginning, note_site, scratch_folder
 from indexer.rebuild.decoding import DamagedStateError
+from indexer.rebuild.finishing import Finish, Unsettled
 from indexer.rebuild.look import look_of
-from indexer.rebuild.naming import Names, is_repository_selected, is_selected, read_names_file
-from indexer.rebuild.planning import Blob, Rules, SubdirPlan, plan_mending, plan_subdir
-from indexer.rebuild.previous import Previous, load_previous
-from indexer.rebuild.publish import Output, open_output, told
-from indexer.rebuild.reading import Reader, Selection
+from indexer.rebuild.naming import (
+    Names,
+    is_repository_selected,
+    is_selected,
+    named_first,
+    read_names_file,
+)
+from indexer.rebuild.part import Maker, Part, base_of, new_part, write_part
+from indexer.rebuild.planning import (
+    Blob,
+    Rules,
+    SubdirPlan,
+    plan_empty,
+    plan_mending,
+    plan_subdir,
+)
+from indexer.rebuild.previous import Previous
+from indexer.rebuild.publish import open_output, told
+from indexer.rebuild.reading import Reader
 from indexer.rebuild.rejections import Rejections
-from indexer.rebuild.report import STATUS, Report, status_bytes
-from indexer.rebuild.room import room_notes
-from indexer.rebuild.site import KEPT, Site
-from indexer.rebuild.spool import Spool
+from indexer.rebuild.report import Report
+from indexer.rebuild.run import Run
+from indexer.rebuild.selection import Selection
+from indexer.rebuild.share import Share, write_share
+from indexer.rebuild.site import KEPT
 from indexer.rebuild.state import State
 from indexer.rebuild.state_file import Identity, borrow_state, open_state
-from indexer.rebuild.status_page import refresh_status
 from indexer.rebuild.tally import Tally, refuse_if_all_denied
 from indexer.rebuild.telling import tell, tell_of_changes
 from indexer.rebuild.trusting import Trust, Words
-from indexer.rebuild.unsettled import note_unsettled
 from indexer.registry import Registry, Transport, open_registry
 from indexer.registry.content import Digest
-from indexer.registry.github import APIS
 from indexer.registry.names import Listing
-from indexer.render import history
 from indexer.trust.keys import load_keyring
 
 # Goes up when the same registry content makes other records: what is remembered is read anew.
@@ -56,24 +63,6 @@ _NO_BASE_URL = (
 )
 
 
-@dataclass(frozen=True, slots=True)
-class Run:
-    """What a run gets from outside besides its configuration."""
-
-    now: datetime
-    environ: Mapping[str, str]
-    progress: Progress
-    # Gets the report of a run that fails, as far as it came.
-    failed: Callable[[Report], None] = lambda _: None
-    # Addresses of the APIs that tell what has changed, by the registry's host.
-    apis: Mapping[str, str] = field(default_factory=lambda: APIS)
-
-    @classmethod
-    def ordinary(cls, progress: Progress, failed: Callable[[Report], None]) -> Run:
-        """A run now, in this process's environment."""
-        return cls(datetime.now(UTC), os.environ, progress, failed)
-
-
 def rebuild(config: Config, run: Run) -> Report:
     """Make the channel's index from its registry and publish it into the output folder.
 
@@ -81,7 +70,7 @@ def rebuild(config: Config, run: Run) -> Report:
     """
     lines = read_names_file(config.names)
     try:
-        return _Rebuild(config, run, lines).go(fresh=config.full)
+        return _read_and_publish(config, run, lines, fresh=config.full)
     except DamagedStateError as error:
         damage: Exception = error
     except sqlite3.DatabaseError as error:
@@ -91,15 +80,25 @@ def rebuild(config: Config, run: Run) -> Report:
             ) from error
         damage = error
     # A state file that opens may still be damaged inside. It is a cache: begin again.
-    report = _Rebuild(config, run, lines).go(fresh=True)
+    report = _read_and_publish(config, run, lines, fresh=True)
     report.notes.append(f"the state was damaged ({damage}); everything was read again")
+    return report
+
+
+def _read_and_publish(
+    config: Config, run: Run, names: tuple[str, ...] | None, *, fresh: bool
+) -> Report:
+    with run.reporting(config) as report:
+        _Rebuild(config, run, names, report).go(fresh=fresh)
     return report
 
 
 class _Rebuild:
     """One run, stage by stage."""
 
-    def __init__(self, config: Config, run: Run, names: tuple[str, ...] | None) -> None:
+    def __init__(
+        self, config: Config, run: Run, names: tuple[str, ...] | None, report: Report
+    ) -> None:
         self._config = config
         self._run = run
         self._names = names
@@ -108,44 +107,39 @@ class _Rebuild:
         self._look = look_of(config)
         self._keyring = load_keyring(config.trust if config.policy.asks_verdict else ())
         self._trust: Trust | None = None
-        self._was_there = False
-        self._report = Report(
-            time=history.rfc3339(run.now),
-            version=indexer.__version__,
-            registry=str(config.registry),
-            channel=config.channel,
-            policy=str(config.policy),
-            output=str(config.output),
-            trusted=[key.name for key in self._keyring.keys],
-        )
+        report.trusted = [key.name for key in self._keyring.keys]
+        self._report = report
 
-    def go(self, *, fresh: bool) -> Report:
+    def go(self, *, fresh: bool) -> None:
         """Do it. ``fresh`` reads everything anew."""
         try:
             self._go(fresh=fresh)
-        except CfIndexError as error:
-            self._report.outcome = f"failed: {error}"
+        finally:
             self._tell_requests()
-            self._run.failed(self._report)
-            raise
-        return self._report
 
     def _go(self, *, fresh: bool) -> None:
         config, report = self._config, self._report
         identity = Identity(str(config.registry), config.channel, f"{RULES}; {config.policy}")
         with ExitStack() as stack:
             stack.callback(self._transport.close)
-            apart = [path for path in (config.state, config.registry.folder) if path is not None]
+            others = (config.state, config.registry.folder, config.part)
+            # A part is read beside others: none of them may change what all begin with.
+            looks = config.dry_run or config.part is not None
             output = stack.enter_context(
-                open_output(config.output, only_look=config.dry_run, apart_from=apart, kept=KEPT)
+                open_output(
+                    config.output,
+                    only_look=looks,
+                    apart_from=[path for path in others if path is not None],
+                    kept=KEPT,
+                )
             )
             if self._look.base_url is None and config.base_url == "auto":
                 report.notes.append(_NO_BASE_URL)
             with self._report.timed("previous"):
                 beginning = Beginning(config, output.folder, self._transport)
-                scratch = stack.enter_context(scratch_folder(output, apart=config.dry_run))
+                scratch = stack.enter_context(scratch_folder(output, apart=looks))
                 previous = beginning.find(scratch)
-                self._was_there = previous.folder is not None
+                was_there = previous.folder is not None
             opened = borrow_state if config.dry_run else open_state
             state, why = stack.enter_context(opened(config.state, identity, fresh=fresh))
             if why:
@@ -165,12 +159,14 @@ class _Rebuild:
                 tallies = self._read(reader, state, previous, listing)
             with self._report.timed("planning"):
                 plans = self._plan(reader, state, previous, tallies)
-                mending = plan_mending(
-                    previous, set(tallies), state, run.progress, allow_drop=config.allow_drop
-                )
-            if "noarch" not in {*tallies, *previous.subdirs()}:
+                mending = []
+                if config.part is None:
+                    mending = plan_mending(
+                        previous, set(tallies), state, run.progress, allow_drop=config.allow_drop
+                    )
+            if config.part is None and "noarch" not in {*tallies, *previous.subdirs()}:
                 # Clients ask every channel for it; CEP 26 has it always there.
-                plans.append(SubdirPlan("noarch", Spool(), Count(), {}, {}, rewrites=True))
+                plans.append(plan_empty("noarch"))
                 tallies["noarch"] = Tally()
             for plan in [*plans, *mending]:
                 stack.callback(plan.spool.close)
@@ -182,8 +178,16 @@ class _Rebuild:
                 {plan.subdir: plan.count for plan in [*plans, *mending]},
                 unlisted=listing.unlisted,
             )
-            self._publish(output, state, previous, [*plans, *mending], rejections)
-            self._tell_requests()
+            if config.part is not None:
+                self._hand_on(config.part, state, previous, plans, rejections)
+                if was_there:
+                    note_site(config)
+                return
+            finish = Finish(
+                config, self._look, report, run.now, run.progress, output, previous, rejections,
+                was_there,
+            )  # fmt: skip
+            self._publish(finish, state, [*plans, *mending], scratch)
 
     def _remember(self, state: State, previous: Previous) -> Rejections:
         """Take over what the registry doesn't hold."""
@@ -221,22 +225,28 @@ class _Rebuild:
     ) -> dict[str, Tally]:
         progress = self._run.progress
         tallies = {}
+        first, notes = named_first(self._config)
+        self._report.notes += notes
         for subdir, repositories in listing.repositories.items():
             progress.begin(f"Reading {subdir}", len(repositories))
             published = previous.subdir(subdir).names()
             named = bool(self._config.packages)
             selection = Selection(
                 subdir,
-                repositories,
+                [*sorted(first), *(name for name in repositories if name not in first)],
                 due={} if named else state.due(subdir, self._config.recheck),
                 indexed={codec.repository_name(name) for name in published},
                 allow_drop=self._config.allow_drop,
                 named=named,
                 stamps=listing.stamps.get(subdir, {}),
+                first=first,
+                unlisted=first.difference(repositories),
             )
             tallies[subdir] = reader.read(selection)
             reader.forget_others(
-                subdir, set(repositories), lambda name: is_repository_selected(self._config, name)
+                subdir,
+                set(selection.repositories),
+                lambda name: is_repository_selected(self._config, name),
             )
             progress.end()
         refuse_if_all_denied(list(tallies.values()), named=bool(self._config.packages))
@@ -285,59 +295,80 @@ class _Rebuild:
         return {blob for blob, there in zip(blobs, answers, strict=True) if there}
 
     def _publish(
+        self, finish: Finish, state: State, plans: Sequence[SubdirPlan], scratch: Path
+    ) -> None:
+        report, previous = self._report, finish.previous
+        changed = [plan for plan in plans if self._differs(plan, previous)]
+        report.outcome = finish.outcome(changed)
+        if self._config.dry_run:
+            report.outcome = f"dry run: would be {report.outcome}"
+            return
+        with told(finish.output.folder):
+            shares = [self._write(plan, previous, scratch / "shares") for plan in changed]
+        read = {plan.subdir for plan in plans}
+        unsettled = Unsettled(
+            state.standings.unsettled(),
+            lambda subdir, name: subdir in read and is_repository_selected(self._config, name),
+        )
+        self._tell_requests()
+        finish.publish(shares, unsettled)
+        self._settle(state, plans, changed)
+
+    def _hand_on(
         self,
-        output: Output,
+        place: Path,
         state: State,
         previous: Previous,
-        plans: list[SubdirPlan],
+        plans: Sequence[SubdirPlan],
         rejections: Rejections,
     ) -> None:
-        config, report, run = self._config, self._report, self._run
+        """Write what was made of the subdirs for ``join``, instead of a site."""
+        config, report = self._config, self._report
         changed = [plan for plan in plans if self._differs(plan, previous)]
-        same_look = (
-            previous.snapshot is not None
-            and previous.snapshot.rendering == self._look.of_channel()
-            and previous.looks_whole()
-        )
-        in_place = previous.folder == output.folder
-        if in_place:
-            same_look = same_look and previous.pages_look_whole()
-        is_same = same_look and not changed and rejections.known == rejections.published
-        report.outcome = "unchanged" if is_same else "published"
+        report.outcome = "changed" if changed else "unchanged"
         if config.dry_run:
             report.outcome = f"dry run: would be {report.outcome}"
             return
-        if report.outcome == "unchanged" and not in_place:
-            report.notes.append(f"the output was made a copy of {config.previous}")
-        outside = previous.outside()
-        if report.outcome == "published" or not in_place:
-            new = Site(config, self._look, report, run.now, run.progress)
-            new.publish(output, previous, changed, rejections.encoded())
+        read = {plan.subdir for plan in plans}
+        since = state.standings.unsettled()
+        maker = Maker(config.run, report.version, report.registry, report.channel, report.policy)
+        with new_part(place) as folder:
+            shares = [self._write(plan, previous, folder) for plan in changed]
+            self._tell_requests()
+            part = Part(
+                maker,
+                report,
+                {subdir: base_of(previous, subdir) for subdir in sorted(read)},
+                shares,
+                {key: seconds for key, seconds in since.items() if key[0] in read},
+                rejections.known,
+            )
+            write_part(folder, part)
+        self._settle(state, plans, changed)
+
+    def _write(self, plan: SubdirPlan, previous: Previous, folder: Path) -> Share:
+        return write_share(
+            folder,
+            plan,
+            previous.subdir(plan.subdir),
+            self._look,
+            self._report.time,
+            self._run.progress,
+            self._report.timed,
+        )
+
+    def _settle(
+        self, state: State, plans: Sequence[SubdirPlan], changed: Sequence[SubdirPlan]
+    ) -> None:
+        """Remember what was published."""
+        now = int(self._run.now.timestamp())
         for plan in plans:
             state.mark_published(plan.subdir, plan.published)
         for plan in changed:
             if not plan.by_changes:
-                state.note_looked_whole(plan.subdir, int(self._run.now.timestamp()))
-        state.sweep(int(self._run.now.timestamp()))
+                state.note_looked_whole(plan.subdir, now)
+        state.sweep(now)
         state.commit()
-        if config.previous is None or self._was_there:
-            # What this run made for another address is there only once it is deployed.
-            note_site(config)
-        self._tell_requests()
-        site = load_previous(output.folder)
-        with told(output.folder):
-            refresh_status(site, self._look, report, outside, whole=not config.packages)
-        read = {plan.subdir for plan in plans}
-        note_unsettled(
-            output.folder,
-            previous,
-            state,
-            lambda subdir, name: subdir in read and is_repository_selected(config, name),
-        )
-        if site.snapshot is not None:
-            level = site.snapshot.pages.level if site.snapshot.pages else None
-            report.notes += room_notes(level, site.snapshot.size, config.max_site_size)
-        replace_file(output.folder / STATUS, status_bytes(report))
 
     def _differs(self, plan: SubdirPlan, previous: Previous) -> bool:
         return plan.changes_files() or self._redraws(plan.subdir, previous)

@@ -9,12 +9,11 @@ import hashlib
 from collections.abc import Callable, Collection, Iterable, Mapping
 from dataclasses import dataclass, field
 from functools import partial
-from typing import Any
 
 from indexer.channel import codec
 from indexer.channel.about import NOTHING_KNOWN, About
 from indexer.channel.artifact import Place, place_of
-from indexer.channel.plan import Count, Held, fit, in_question, plan_name
+from indexer.channel.plan import Count, Held, NamePlan, fit, in_question, plan_name
 from indexer.channel.record import Record
 from indexer.errors import ContentError, GuardError
 from indexer.progress import Progress, counted
@@ -140,6 +139,11 @@ def plan_subdir(
         plan.count.before = max(plan.count.before, found)
         plan.count.removed += plan.count.before - found
     return plan
+
+
+def plan_empty(subdir: str) -> SubdirPlan:
+    """The plan of a subdir that has nothing."""
+    return SubdirPlan(subdir, Spool(), Count(), {}, {}, rewrites=True)
 
 
 def plan_mending(
@@ -288,12 +292,26 @@ def _plan_name(plan: SubdirPlan, item: _Name, stay: Collection[Blob], rules: Rul
         )
         if left_out:
             plan.oversize[name] = left_out
-    plan.count.add(result)
     plan.count.withdrawn += sum(
         change.kind == "removed"
         and rules.word.is_rejected(item.repository, before[change.file_name])
         for change in result.changes
     )
+    put_name(plan, name, result, item.packed, item.about)
+    if not item.stays:
+        waits = result.held or name in plan.oversize
+        plan.published[name] = None if waits else plan.shards.get(name)
+
+
+def put_name(
+    plan: SubdirPlan, name: str, result: NamePlan, packed: bytes, about: Callable[[str], About]
+) -> None:
+    """Have a plan hold what becomes of a name.
+
+    ``packed`` is the shard that the plan has of it, before compression; ``about`` tells what a
+    file of it says of the package.
+    """
+    plan.count.add(result)
     # Parsed once for all that is made of them: most of a first run's time goes here.
     records = {file_name: record.fields() for file_name, record in result.records.items()}
     plan.spool.add(
@@ -305,27 +323,18 @@ def _plan_name(plan: SubdirPlan, item: _Name, stay: Collection[Blob], rules: Rul
         ),
     )
     plan.held += result.held
-    _plan_shard(plan, item, records)
-    if not item.stays:
-        waits = result.held or name in plan.oversize
-        plan.published[name] = None if waits else plan.shards.get(name)
-
-
-def _plan_shard(plan: SubdirPlan, item: _Name, records: Mapping[str, Mapping[str, Any]]) -> None:
-    name = item.name
     before = plan.shards.pop(name, None)
     told = plan.summaries.pop(name, None)
     if records:
-        packed = shards.pack_fields(records)
-        if packed == item.packed and before is not None:
+        again = shards.pack_fields(records)
+        if again == packed and before is not None:
             # Another libzstd may compress the same bytes otherwise; clients need not notice.
             plan.shards[name] = before
         else:
-            data = zstd.compress(packed)
+            data = zstd.compress(again)
             plan.shards[name] = hashlib.sha256(data).hexdigest()
             plan.spool.add_shard(plan.shards[name], data)
-        about = item.about(summary.newest_file(records))
-        plan.summaries[name] = summary.summarize(records, about)
+        plan.summaries[name] = summary.summarize(records, about(summary.newest_file(records)))
     plan.retold |= told != plan.summaries.get(name)
     if before is not None and before != plan.shards.get(name):
         plan.replaced.append(before)

@@ -9,7 +9,7 @@ import queue
 from collections import deque
 from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from functools import partial
 
 from indexer.channel import codec
@@ -19,39 +19,19 @@ from indexer.errors import DeniedError, NotFoundError, RegistryError
 from indexer.fetching import Fetcher, Outcome
 from indexer.parallel import in_order
 from indexer.rebuild.changes import Listings, Open, Unchanged
+from indexer.rebuild.selection import Selection
 from indexer.rebuild.state import State
 from indexer.rebuild.tally import Tally, left_out_of, void_verdict
 from indexer.rebuild.trusting import NOTHING, Answer, Judged, Trust
 from indexer.registry.address import is_tag
 from indexer.registry.base import Registry
 from indexer.registry.content import Digest
-from indexer.registry.github import Stamp
 from indexer.trust.storage import VerdictTag
 
 _COMMIT_EVERY = 1000
 # A worker is given so many tags at once, and no more than this part of those that are waiting:
 # handing one over takes as long as understanding it.
 _TOGETHER, _SPLIT = 8, 4
-
-
-@dataclass(frozen=True, slots=True)
-class Selection:
-    """What to read of one subdir.
-
-    ``due`` are tags to look at again, by repository. ``indexed`` are repositories with
-    something in the previous index: if one of them can't be listed, the reading is
-    incomplete, unless ``allow_drop``. ``named``: a person named the packages, so all their
-    tags are looked at again, and they needn't all be in this subdir. ``stamps`` are what a
-    change feed says of repositories: what is unchanged by that isn't listed.
-    """
-
-    subdir: str
-    repositories: Collection[str]
-    due: Mapping[str, Collection[str]] = field(default_factory=dict)
-    indexed: Collection[str] = ()
-    allow_drop: bool = False
-    named: bool = False
-    stamps: Mapping[str, Stamp] = field(default_factory=dict)
 
 
 @dataclass(frozen=True, slots=True)
@@ -163,7 +143,7 @@ class Reader:
                     return False
                 repository = repositories.popleft()
                 unchanged = self._unchanged(listings, selection.subdir, repository)
-                if unchanged is None:
+                if unchanged is None or repository in selection.first:
                     list_tags(repository)
                     return True
                 tasks.extend(self._remembered(repository, unchanged, selection, tally))
@@ -211,7 +191,7 @@ class Reader:
         return listings.unchanged(repository)
 
     def _judge(self, subdir: str, repository: str) -> Judged:
-        return self._trust.judge(subdir, repository) if self._trust is not None else NOTHING
+        return self._trust.judge(subdir, repository) if self._trust else NOTHING
 
     def _step(self, subdir: str, part: Open | None, listings: Listings) -> None:
         """One thing less of a repository is to be read."""
@@ -259,16 +239,18 @@ class Reader:
         try:
             tags = future.result()
         except (NotFoundError, DeniedError) as error:
-            if repository in selection.indexed and not selection.allow_drop:
+            tags, part.in_doubt = [], True
+            if repository in selection.unlisted:
+                tally.repositories -= 1
+            elif repository in selection.indexed and not selection.allow_drop:
                 name = self._fetcher.full_name(subdir, repository)
                 raise RegistryError(
                     f"{name} was indexed before and is still named, "
                     f"but can't be listed: {error} If it is meant to go, say --allow-drop."
                 ) from error
-            tally.denied += isinstance(error, DeniedError)
-            tally.passed_over.append(str(error))
-            tags = []
-            part.in_doubt = True
+            else:
+                tally.denied += isinstance(error, DeniedError)
+                tally.passed_over.append(str(error))
         packages = {tag for tag in tags if codec.is_package_tag(tag)}
         tally.tags += len(packages)
         tally.untold += part.overdue and known.keys() != packages
@@ -293,13 +275,12 @@ class Reader:
         if self._trust is not None:
             part.ground = self._trust.ground(subdir, repository)
             doubtful = self._trust.doubtful(subdir, repository, part.ground)
-        due = {*selection.due.get(repository, ()), *doubtful}
         for tag in sorted(part.packages):
             place, seen = Place(subdir, repository, tag), known.get(tag)
             if not is_tag(tag):
                 tally.left_out.append(left_out_of(place, Fault(f"{tag[:200]!r} can't be a tag")))
                 part.in_doubt = True
-            elif seen != "indexed" or tag in due or selection.named:
+            elif seen != "indexed" or tag in doubtful or selection.looks_again(repository, tag):
                 part.unread += 1
                 yield _Task(place, seen is not None, part, self._judge(subdir, repository))
 

@@ -60,6 +60,8 @@ class Rejections:
         if new := list(rejections):
             self.known = remember(self.known, new)
         if self.known != self._seen and self._writes:
+            # A join has no state in this folder.
+            self._path.parent.mkdir(parents=True, exist_ok=True)
             replace_file(self._path, encode_rejections(self.known))
             self._seen = self.known
 

@@ -138,6 +138,17 @@ def open_state(
 
 
 @contextlib.contextmanager
+def told_of_databases(folder: Path) -> Iterator[None]:
+    """Tell of a database that can't be used, such as on a full disk, as what it is."""
+    try:
+        yield
+    except sqlite3.DatabaseError as error:
+        raise ConfigError(
+            f"The state in {folder}, or a temporary file, can't be used: {error}."
+        ) from error
+
+
+@contextlib.contextmanager
 def borrow_state(
     folder: Path, identity: Identity, *, fresh: bool = False
 ) -> Iterator[tuple[State, str | None]]:

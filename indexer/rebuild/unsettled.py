@@ -7,26 +7,28 @@ validated changes nothing that clients read.
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from pathlib import Path
 
 from indexer.files import replace_file, size_of
 from indexer.rebuild.previous import Previous
-from indexer.rebuild.state import State
 from indexer.render import history
 
 
 def note_unsettled(
-    site: Path, previous: Previous, state: State, is_read: Callable[[str, str], bool]
+    site: Path,
+    previous: Previous,
+    since: Mapping[tuple[str, str, str], int],
+    is_read: Callable[[str, str], bool],
 ) -> None:
     """Write the file, unless it says the same already; none where nothing waits or ever did.
 
-    ``is_read`` says of a subdir and a repository whether this run read it: of the others, what was
-    known before stays.
+    ``since`` is by subdir, repository and tag, in seconds since 1970. ``is_read`` says of a subdir
+    and a repository whether this run read it: of the others, what was known before stays.
     """
     known = previous.unsettled()
     kept = {place: since for place, since in known.items() if not is_read(place[0], place[1])}
-    unsettled = kept | state.standings.unsettled()
+    unsettled = {**kept, **since}
     path = site / history.UNSETTLED
     data = history.encode_unsettled(unsettled)
     is_there = size_of(path) == len(data) and path.read_bytes() == data

@@ -181,12 +181,13 @@ def decode_changes(data: bytes) -> list[ChangeEntry]:
             isinstance(value, str) for item in items for value in item.values()
         ):
             raise TypeError("not a list of changes")  # noqa: TRY301  one way out
-        return [_entry(ChangeEntry(**item)) for item in items]
+        return [check_change(ChangeEntry(**item)) for item in items]
     except (TypeError, AttributeError, ValueError) as error:
         raise ContentError(f"{CHANGES} can't be read: {error}") from error
 
 
-def _entry(change: ChangeEntry) -> ChangeEntry:
+def check_change(change: ChangeEntry) -> ChangeEntry:
+    """The change itself. Raises ValueError where it can't be one, or can't be shown."""
     read_seconds(change.time)
     read_subdir(change.subdir)
     # A feed is XML, which has no way to say some characters.

@@ -20,6 +20,7 @@ from indexer.config import Config
 from indexer.progress import Silence
 from indexer.rebuild import pipeline
 from indexer.rebuild.report import Report
+from indexer.rebuild.run import Run
 from indexer.registry.address import RegistryAddress
 from indexer.registry.content import Content, Digest
 from indexer.registry.layout import LayoutRegistry
@@ -76,7 +77,7 @@ class Channel:
         config = Config(**(settings | self.settings | changes))
         (self.root / "registry").mkdir(parents=True, exist_ok=True)
         with _read_from(self.layouts):
-            return pipeline.rebuild(config, pipeline.Run(self.now, {}, Silence()))
+            return pipeline.rebuild(config, Run(self.now, {}, Silence()))
 
 
 @contextmanager

@@ -351,6 +351,7 @@ def test_what_lies_in_the_way_of_a_page_gives_way(rig: Rig, place: str, *, is_fo
     mended = rig.tree()
     assert {path for path in before if mended.get(path) != before[path]} <= {
         *("history/changes.json", "history/counts.json", "history/snapshot.json"),
+        "history/generations.json",
         *("changes/index.html", "status/index.html", "api/v1/changes.json"),
     }
 

@@ -21,7 +21,8 @@ from indexer import check
 from indexer.errors import CfIndexError, ConfigError
 from indexer.progress import Unit
 from indexer.rebuild import publish
-from indexer.rebuild.pipeline import Run, rebuild
+from indexer.rebuild.pipeline import rebuild
+from indexer.rebuild.run import Run
 from indexer.rebuild.site import KEPT
 from tests.support.rig import Rig, tree_of
 
@@ -39,7 +40,7 @@ POINTS = [
     "indexer.rebuild.publish:_move#2",
     "indexer.rebuild.publish:_exchange",
     "indexer.rebuild.state:State.mark_published",
-    "indexer.rebuild.pipeline:replace_file",
+    "indexer.rebuild.finishing:replace_file",
 ]
 
 KILLER = textwrap.dedent(
@@ -64,7 +65,8 @@ KILLER = textwrap.dedent(
     setattr(owner, last, killing)
     from indexer.config import Config
     from datetime import UTC, datetime
-    from indexer.rebuild.pipeline import Run, rebuild
+    from indexer.rebuild.pipeline import rebuild
+    from indexer.rebuild.run import Run
     from indexer.registry.address import RegistryAddress
     from indexer.progress import Silence
     config = Config(registry=RegistryAddress.parse(url), channel="forge",
@@ -95,7 +97,7 @@ def test_a_killed_run_leaves_a_whole_site_and_the_next_one_succeeds(rig: Rig, po
     assert kill_at(rig, point) == -signal.SIGKILL
 
     rig.assert_sound()
-    swapped = point.startswith(("indexer.rebuild.state", "indexer.rebuild.pipeline:replace_file"))
+    swapped = point.startswith(("indexer.rebuild.state", "indexer.rebuild.finishing:replace_file"))
     assert (beside_pages(rig.tree()) == beside_pages(before)) is not swapped
     rig.rebuild()
     assert len(rig.records()) == 2
@@ -320,7 +322,7 @@ def test_links_under_the_names_of_our_own_files_are_not_followed(rig: Rig) -> No
     assert victim.read_text() == "precious"
 
 
-@pytest.mark.parametrize("where", ["indexer.rebuild.writing.repodata.write_repodata", "os.link"])
+@pytest.mark.parametrize("where", ["indexer.rebuild.share.repodata.write_repodata", "os.link"])
 def test_a_full_disk_is_told_as_one_and_leaves_the_site_as_it_was(
     rig: Rig, monkeypatch: pytest.MonkeyPatch, where: str
 ) -> None:
