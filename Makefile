@@ -4,6 +4,7 @@ PYTHON ?= python3
 PEER := conda-oci-mirror==0.3.0
 # What bench/ measures beside us; py-rattler as in pyproject.toml.
 INDEXERS := 'conda-index==0.13.*' 'py-rattler>=0.28,<0.29'
+WORKFLOWS := $(wildcard .github/workflows/*.yml) indexer/new_channel/templates/index.yml
 # What pytest is given besides, as in: make test ARGS='-k demo'
 ARGS ?=
 
@@ -27,8 +28,8 @@ endef
 help:
 	@echo "make demo    build packages, push them into a registry in a folder, index them"
 	echo "make test    install what the tests need and run them"
-	echo "make lint    ruff, mypy"
-	echo "make wheel   build the wheel, and try it from a clean environment"
+	echo "make lint    ruff, mypy; zizmor and a schema for the workflows"
+	echo "make wheel   build the wheel and the sdist, and try both in clean environments"
 	echo "make bench   measure how fast we are, beside its peers: more than an hour"
 	echo "make clean   delete what these made"
 
@@ -42,29 +43,38 @@ lint: .venv/.lint
 	@$(BIN)/ruff check .
 	$(BIN)/ruff format --check .
 	$(BIN)/mypy
+	$(BIN)/zizmor --quiet --offline --persona=auditor $(WORKFLOWS)
+	$(BIN)/check-jsonschema --quiet --builtin-schema vendor.github-workflows $(WORKFLOWS)
 
-# Away from the checkout, so that what is missing in the wheel can't be found there.
+# Away from the checkout, so that what is missing in them can't be found there.
 wheel: .venv/.build
 	@rm -rf dist
 	$(BIN)/python -m build --outdir dist .
 	place=$$(mktemp -d)
 	trap 'rm -rf "$$place"' EXIT
-	$(PYTHON) -m venv "$$place/venv"
-	"$$place/venv/bin/python" -m pip --quiet --disable-pip-version-check install dist/*.whl
+	unset PYTHONPATH
 	mkdir "$$place/work"
 	cp -R demo "$$place/work/demo"
-	cd "$$place/work"
-	export PATH="$$place/venv/bin:$$PATH"
-	unset PYTHONPATH
-	cf-index --version
-	python -m demo.run
-	python -c 'import indexer, sys; sys.exit(not indexer.__file__.startswith(sys.prefix))'
-	python -c 'from importlib.resources import files; files("indexer").joinpath("py.typed").read_bytes()'
-	echo "The wheel works."
+	for made in "$$PWD"/dist/*.whl "$$PWD"/dist/*.tar.gz; do
+	  echo "Trying $${made##*/}"
+	  venv="$$place/$${made##*.}"
+	  $(PYTHON) -m venv "$$venv"
+	  "$$venv/bin/python" -m pip --quiet --disable-pip-version-check install "$$made"
+	  (
+	    cd "$$place/work"
+	    export PATH="$$venv/bin:$$PATH"
+	    cf-index --version
+	    cf-index init --force channel >/dev/null
+	    python -m demo.run
+	    python -c 'import indexer, sys; sys.exit(not indexer.__file__.startswith(sys.prefix))'
+	    python -c 'from importlib.resources import files; files("indexer").joinpath("py.typed").read_bytes()'
+	  )
+	done
+	echo "Wheel and sdist work."
 
 # All but bench/levels.py, which wants a real repodata.json. The last needs 10 GB of disk.
 bench: .venv/.test .venv-bench/.installed .venv-peer/.installed registry browser wrk
-	@for name in reading changes rendering verdicts peers clients feed pushing site large; do
+	@for name in reading changes rendering verdicts peers clients feed pushing site parts large; do
 	  echo "bench.$$name"
 	  $(BIN)/python -m bench.$$name
 	done
@@ -81,11 +91,12 @@ wrk:
 	  $(APT) wrk
 	fi
 
-# Programs that the tests start: a real registry, and openssl to make certificates for it. Where
-# they can't be had, the tests say so.
+# Programs that the tests start: a real registry, and openssl to make certificates for it; curl and jq,
+# which GitHub's machines have, for the steps of the workflow. Where they can't be had, the tests
+# say so.
 registry:
 	@missing=()
-	for program in docker-registry openssl; do
+	for program in docker-registry openssl curl jq; do
 	  command -v $$program >/dev/null || missing+=($$program)
 	done
 	if [ $${#missing[@]} = 0 ]; then
@@ -100,7 +111,7 @@ registry:
 	  fi
 	else
 	  echo "Only root with apt-get can install these here: $${missing[*]}" >&2
-	  echo "Tests with a real registry will be skipped. Debian: apt-get install $${missing[*]}" >&2
+	  echo "Tests that need them will be skipped. Debian: apt-get install $${missing[*]}" >&2
 	fi
 
 # A browser that looks at the site's pages, and node for those that judge them. Where they can't be
