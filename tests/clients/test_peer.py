@@ -23,8 +23,9 @@ from indexer.check import check_channel
 from indexer.config import Config
 from indexer.progress import Silence
 from indexer.published import Folder
-from indexer.rebuild.pipeline import Run, rebuild
+from indexer.rebuild.pipeline import rebuild
 from indexer.rebuild.report import Report
+from indexer.rebuild.run import Run
 from indexer.registry.address import RegistryAddress
 from tests.conftest import skip_unless
 from tests.support.push import put_manifest

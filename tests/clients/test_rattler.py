@@ -23,7 +23,8 @@ from demo.layers import VALIDATED, package_manifest
 from demo.packages import Package, build
 from indexer.config import Config
 from indexer.progress import Silence
-from indexer.rebuild.pipeline import Run, rebuild
+from indexer.rebuild.pipeline import rebuild
+from indexer.rebuild.run import Run
 from indexer.registry.address import RegistryAddress
 from tests.conftest import skip_unless
 from tests.support.push import push_image
@@ -96,20 +97,25 @@ def push(package: Package, tls: Tls, annotations: dict[str, str] | None) -> None
 def ask(published: Published, tmp_path: Path, **request: Any) -> dict[str, Any]:
     """Run the client in its own process, with empty caches."""
     with served(published.site) as address:
-        full = {
-            "channel": address,
-            "platform": PLATFORM,
-            "cache": str(tmp_path / "cache"),
-            "names": ["hello", "lib-greet", "_base", "secret"],
-        } | request
-        done = subprocess.run(
-            [sys.executable, str(CLIENT), json.dumps(full)],
-            env=os.environ | {"SSL_CERT_FILE": str(published.tls.ca_pem)},
-            capture_output=True,
-            text=True,
-            timeout=120,
-            check=False,
-        )
+        return ask_client(address, published.tls, tmp_path, **request)
+
+
+def ask_client(address: str, tls: Tls, tmp_path: Path, **request: Any) -> dict[str, Any]:
+    """The same of a channel that is served already."""
+    full = {
+        "channel": address,
+        "platform": PLATFORM,
+        "cache": str(tmp_path / "cache"),
+        "names": ["hello", "lib-greet", "_base", "secret"],
+    } | request
+    done = subprocess.run(
+        [sys.executable, str(CLIENT), json.dumps(full)],
+        env=os.environ | {"SSL_CERT_FILE": str(tls.ca_pem)},
+        capture_output=True,
+        text=True,
+        timeout=120,
+        check=False,
+    )
     assert done.returncode == 0, done.stderr
     answer: dict[str, Any] = json.loads(done.stdout)
     return answer
