@@ -14,7 +14,8 @@ from typing import cast
 from bench.measuring import measure, write
 from indexer.channel.artifact import Place, Reading
 from indexer.channel.policy import Policy
-from indexer.rebuild.reading import Reader, Selection
+from indexer.rebuild.reading import Reader
+from indexer.rebuild.selection import Selection
 from indexer.rebuild.state_file import Identity, open_state
 from indexer.registry import Registry, RegistryAddress
 from indexer.registry.content import Digest

@@ -57,9 +57,27 @@ class Made:
         program = ["indexer"]
         if self.registry != self.answering.registry:
             program = ["bench.elsewhere", self.answering.registry]
-        command = [sys.executable, "-m", *program, "rebuild", "--channel", CHANNEL]
-        command += ["--registry", self.registry, "--subdir", SUBDIR]
-        command += ["--state", str(self.root / "state"), "--output", str(self.site), *options]
+        command = [*program, "rebuild", "--subdir", SUBDIR, "--state", str(self.root / "state")]
+        return self._run(outcome, [*command, *options])
+
+    def part(self, folder: Path, run: str, *options: str) -> Measured:
+        """Make a part of the subdir."""
+        command = ["rebuild", "--subdir", SUBDIR, "--state", str(self.root / "state")]
+        return measure(
+            self._command(["indexer", *command, "--part", str(folder), "--run", run, *options])
+        )
+
+    def join(self, outcome: str, folder: Path, *options: str) -> Ran:
+        """Join a part; raises RuntimeError where it comes to something else."""
+        state = ["--state", str(self.root / "joined")]
+        return self._run(outcome, ["indexer", "join", str(folder), *state, *options])
+
+    def _command(self, words: list[str]) -> list[str]:
+        channel = ["--channel", CHANNEL, "--registry", self.registry]
+        return [sys.executable, "-m", *words, *channel, "--output", str(self.site)]
+
+    def _run(self, outcome: str, words: list[str]) -> Ran:
+        command = self._command(words)
         took = measure(command)
         status = json.loads((self.site / "status.json").read_bytes())
         if status["outcome"] != outcome:
