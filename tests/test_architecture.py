@@ -17,6 +17,7 @@ ALLOWED: dict[str, set[str]] = {
     "errors": set(),
     "parallel": set(),
     "progress": set(),
+    "markdown": set(),
     "files": {"errors"},
     "registry": {"errors", "files"},
     "channel": {"errors", "registry.address", "registry.content"},
@@ -29,12 +30,15 @@ ALLOWED: dict[str, set[str]] = {
     "check": {"errors", "files", "parallel", "progress", "channel", "render", "published"},
     # The published site, as a monitor sees it.
     "watching": {"errors", "registry", "render", "published", "check.findings"},
-    "diff": {"errors", "parallel", "progress", "channel", "registry.urls", "render", "published"},
+    "diff": {
+        "errors", "markdown", "parallel", "progress", "channel", "registry.urls", "render",
+        "published",
+    },
     # One tag, asked for and understood: for the main job and for those who copy.
     "fetching": {"errors", "channel", "registry", "trust"},
     "cli": {
-        "errors", "progress", "settings", "config", "channel", "registry", "published", "check",
-        "trust", "diff", "new_channel", "watching",
+        "errors", "markdown", "progress", "settings", "config", "channel", "registry",
+        "published", "check", "trust", "diff", "new_channel", "watching",
         "rebuild.joining", "rebuild.pipeline", "rebuild.report", "rebuild.rollback", "rebuild.run",
         "rebuild.splitting", "rebuild.tally", "transfer",
     },
@@ -96,7 +100,7 @@ ALLOWED: dict[str, set[str]] = {
     "rebuild.look": {"config", "registry.address", "render"},
     "rebuild.share": {
         "progress", "channel", "render", "rebuild.look", "rebuild.planning", "rebuild.previous",
-        "rebuild.publish",
+        "rebuild.publish", "rebuild.report",
     },
     "rebuild.writing": {
         "render", "rebuild.look", "rebuild.previous", "rebuild.publish", "rebuild.share",

@@ -11,7 +11,6 @@ from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 
 from indexer.cli.explaining import REMEDIES
-from indexer.cli.summary import place_of
 from indexer.errors import printable
 from indexer.rebuild.report import Report
 from indexer.rebuild.tally import LeftOut
@@ -75,7 +74,7 @@ def _some(what: str, texts: Sequence[str], total: int) -> str:
 
 
 def _told(item: LeftOut) -> str:
-    return f"{place_of(item)}: {item.reason}"
+    return f"{item.place}: {item.reason}"
 
 
 def _data(text: str) -> str:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 from pathlib import Path
 from typing import Any
 
@@ -10,9 +9,7 @@ import click
 import orjson
 
 from indexer.cli import options
-from indexer.cli.telling import Telling
-from indexer.config import load_config
-from indexer.errors import ConfigError
+from indexer.cli.telling import Telling, settings_told
 from indexer.progress import SILENCE
 from indexer.rebuild.run import Run
 from indexer.rebuild.splitting import find_subdirs
@@ -40,11 +37,7 @@ def subdirs(config_file: Path | None, *, as_json: bool, **flags: Any) -> None:
     Example:
       cf-index subdirs --json
     """
-    try:
-        config = load_config(flags, os.environ, config_file)
-    except ConfigError:
-        with Telling.without_settings("subdirs", flags, os.environ).failures():
-            raise
+    config = settings_told("subdirs", flags, config_file)
     telling = Telling(
         "subdirs", output=config.output, log_format=config.log_format, summary=config.summary
     )

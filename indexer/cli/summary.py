@@ -7,13 +7,13 @@ cells a code span doesn't keep together.
 
 from __future__ import annotations
 
-import re
 from collections import Counter
 from collections.abc import Iterable, Sequence
 
 from indexer.channel.index_json import SUBDIR
 from indexer.cli.explaining import REMEDIES
 from indexer.errors import printable
+from indexer.markdown import fenced
 from indexer.rebuild.report import Report, SubdirReport
 from indexer.rebuild.tally import LeftOut
 
@@ -62,11 +62,7 @@ def summary_of_failure(command: str, code: int, text: str, report: Report | None
 
 def code_span(text: str, limit: int = _MAX_TEXT) -> str:
     """Text from outside as a code span, in which nothing acts."""
-    shown = printable(text, limit).strip() or "(nothing)"
-    fence = "`" * (1 + max((len(run) for run in re.findall("`+", shown)), default=0))
-    # One space at each end is not part of it, and keeps its own backticks off the fence.
-    gap = " " if "`" in shown else ""
-    return f"{fence}{gap}{shown}{gap}{fence}"
+    return fenced(printable(text, limit).strip() or "(nothing)")
 
 
 class _Page:
@@ -165,11 +161,4 @@ def _list(page: _Page, title: str, lines: Iterable[str], total: int) -> None:
 
 
 def _left_out(item: LeftOut) -> str:
-    return f"{code_span(place_of(item))}: {code_span(item.reason)}"
-
-
-def place_of(item: LeftOut) -> str:
-    """Where an artifact that was left out is."""
-    tag = f":{item.tag}" if item.tag else ""
-    file_name = f" ({item.file_name})" if item.file_name else ""
-    return f"{item.subdir}/{item.repository}{tag}{file_name}"
+    return f"{code_span(item.place)}: {code_span(item.reason)}"

@@ -141,11 +141,7 @@ def run_told(
     work: Callable[[Config, Run], Report],
 ) -> tuple[Config, Report]:
     """Do a command's ``work`` by its settings, and tell of it, however it ends."""
-    try:
-        config = load_config(flags, os.environ, config_file)
-    except ConfigError:
-        with Telling.without_settings(command, flags, os.environ).failures():
-            raise
+    config = settings_told(command, flags, config_file)
     telling = Telling(
         command,
         output=config.part or config.output,
@@ -158,6 +154,15 @@ def run_told(
         report = work(config, Run.ordinary(telling.display, telling.failing))
         telling.done(report)
     return config, report
+
+
+def settings_told(command: str, flags: Mapping[str, Any], config_file: Path | None) -> Config:
+    """The settings of a command; whom they would name is told where they are wrong."""
+    try:
+        return load_config(flags, os.environ, config_file)
+    except ConfigError:
+        with Telling.without_settings(command, flags, os.environ).failures():
+            raise
 
 
 @contextlib.contextmanager

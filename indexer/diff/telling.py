@@ -7,7 +7,6 @@ workflow's command in a log.
 
 from __future__ import annotations
 
-import re
 from collections.abc import Iterator
 from itertools import islice
 from typing import Any, Protocol
@@ -16,6 +15,7 @@ from indexer.channel.record import encode
 from indexer.diff import ChannelDiff, SubdirDiff
 from indexer.diff.fields import Change
 from indexer.errors import printable
+from indexer.markdown import fenced
 
 # In bytes. A job's summary may have a megabyte of all its steps together.
 MAX_TEXT = 100_000
@@ -29,8 +29,6 @@ _ITEMS = 10
 # In characters.
 _NAME = 200
 _VALUE = 100
-
-_BACKTICKS = re.compile("`+")
 
 
 class _Style(Protocol):
@@ -64,8 +62,8 @@ class _Text:
         return text
 
     def head(self, diff: ChannelDiff) -> Iterator[str]:
-        yield f"old: {_safe(diff.old)}"
-        yield f"new: {_safe(diff.new)}"
+        yield f"old: {printable(diff.old, _NAME)}"
+        yield f"new: {printable(diff.new, _NAME)}"
         for part in diff.subdirs:
             yield f"{part.subdir}: {_counts(part)} ({_forms(part)})"
 
@@ -81,13 +79,10 @@ class _Markdown:
     before_end: tuple[str, ...] = ("",)
 
     def quoted(self, text: str) -> str:
-        # Nothing acts within a code span, which ends at as many backticks as it began with.
-        longest = max((len(run) for run in _BACKTICKS.findall(text)), default=0)
-        fence = "`" * (longest + 1)
-        return f"{fence} {text} {fence}" if longest or not text.strip() else f"`{text}`"
+        return fenced(text)
 
     def head(self, diff: ChannelDiff) -> Iterator[str]:
-        old, new = (self.quoted(_safe(location)) for location in (diff.old, diff.new))
+        old, new = (self.quoted(printable(location, _NAME)) for location in (diff.old, diff.new))
         yield f"From {old} to {new}:"
         yield ""
         if diff.subdirs:
@@ -174,7 +169,7 @@ def _details(diff: ChannelDiff, style: _Style) -> Iterator[str]:
         yield from _more(len(part.info), _FIELDS, "info", style, 1)
         yield from _names("removed", part.removed, style)
         for file_name, fields in islice(part.changed(), _FILES):
-            yield style.item(f"changed {style.quoted(_safe(file_name))}", 1)
+            yield style.item(f"changed {style.quoted(printable(file_name, _NAME))}", 1)
             for key, change in islice(fields.items(), _FIELDS):
                 yield style.item(_field(key, change, style), 2)
             yield from _more(len(fields), _FIELDS, "fields", style, 2)
@@ -184,7 +179,7 @@ def _details(diff: ChannelDiff, style: _Style) -> Iterator[str]:
 
 def _names(kind: str, names: list[str], style: _Style) -> Iterator[str]:
     for name in names[:_FILES]:
-        yield style.item(f"{kind} {style.quoted(_safe(name))}", 1)
+        yield style.item(f"{kind} {style.quoted(printable(name, _NAME))}", 1)
     yield from _more(len(names), _FILES, kind, style, 1)
 
 
@@ -194,7 +189,7 @@ def _more(count: int, shown: int, kind: str, style: _Style, depth: int) -> Itera
 
 
 def _field(key: str, change: Change, style: _Style) -> str:
-    name = style.quoted(_safe(key, _VALUE))
+    name = style.quoted(printable(key, _VALUE))
     items = _items(change)
     if items is None:
         old = "none" if change.was_absent else style.quoted(_value(change.old))
@@ -217,10 +212,4 @@ def _items(change: Change) -> list[tuple[str, Any]] | None:
 
 
 def _value(value: Any) -> str:
-    return _safe(encode(value).decode(), _VALUE)
-
-
-def _safe(text: str, limit: int = _NAME) -> str:
-    """One line that is cut, and in which nothing acts."""
-    # A runner takes ##[ for a command wherever in a line it is.
-    return printable(text, limit).replace("##[", "#\\x23[")
+    return printable(encode(value).decode(), _VALUE)

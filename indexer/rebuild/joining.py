@@ -86,7 +86,12 @@ class _Join:
                 report.outcome = f"dry run: would be {report.outcome}"
                 return
             with told(output.folder):
-                shares += [self._write(plan, previous, scratch) for plan in plans]
+                shares += [
+                    write_share(
+                        scratch / "mended", plan, previous, self._look, report, run.progress
+                    )
+                    for plan in plans
+                ]
             since = {place: at for part in parts for place, at in part.unsettled.items()}
             read = {subdir for part in parts for subdir in part.bases}
             finish.publish(shares, Unsettled(since, lambda subdir, _: subdir in read))
@@ -150,17 +155,6 @@ class _Join:
             change for change in report.changes if change["subdir"] not in fitted.passed_over
         ]
         return fitted.shares
-
-    def _write(self, plan: SubdirPlan, previous: Previous, scratch: Path) -> Share:
-        return write_share(
-            scratch / "mended",
-            plan,
-            previous.subdir(plan.subdir),
-            self._look,
-            self._report.time,
-            self._run.progress,
-            self._report.timed,
-        )
 
 
 def _tell_parts(report: Report, parts: Sequence[Part]) -> None:

@@ -11,7 +11,6 @@ from pathlib import Path
 from indexer.channel import codec
 from indexer.channel.plan import Guard, matches
 from indexer.config import Config
-from indexer.errors import ConfigError
 from indexer.parallel import in_order
 from indexer.rebuild.beginning import Beginning, note_site, scratch_folder
 from indexer.rebuild.decoding import DamagedStateError
@@ -43,7 +42,7 @@ from indexer.rebuild.selection import Selection
 from indexer.rebuild.share import Share, write_share
 from indexer.rebuild.site import KEPT
 from indexer.rebuild.state import State
-from indexer.rebuild.state_file import Identity, borrow_state, open_state
+from indexer.rebuild.state_file import Identity, borrow_state, open_state, unusable
 from indexer.rebuild.tally import Tally, refuse_if_all_denied
 from indexer.rebuild.telling import tell, tell_of_changes
 from indexer.rebuild.trusting import Trust, Words
@@ -75,9 +74,7 @@ def rebuild(config: Config, run: Run) -> Report:
         damage: Exception = error
     except sqlite3.DatabaseError as error:
         if (getattr(error, "sqlite_errorcode", 0) & 0xFF) not in _DAMAGED:
-            raise ConfigError(
-                f"The state in {config.state}, or a temporary file, can't be used: {error}."
-            ) from error
+            raise unusable(config.state, error) from error
         damage = error
     # A state file that opens may still be damaged inside. It is a cache: begin again.
     report = _read_and_publish(config, run, lines, fresh=True)
@@ -147,13 +144,7 @@ class _Rebuild:
             previous = beginning.not_anew(previous)
             report.notes += previous.notes
             rejections = self._remember(state, previous)
-            with self._report.timed("names"):
-                run = self._run
-                names = Names(
-                    config, self._registry, self._transport, run.environ, self._names, run.apis
-                )
-                listing = names.find(previous, state.repositories)
-                report.names_from, report.notes = listing.source, [*report.notes, *listing.notes]
+            listing = self._find_names(state, previous)
             with self._report.timed("reading"):
                 reader = self._reader(state, rejections)
                 tallies = self._read(reader, state, previous, listing)
@@ -161,8 +152,9 @@ class _Rebuild:
                 plans = self._plan(reader, state, previous, tallies)
                 mending = []
                 if config.part is None:
+                    read = set(tallies)
                     mending = plan_mending(
-                        previous, set(tallies), state, run.progress, allow_drop=config.allow_drop
+                        previous, read, state, self._run.progress, allow_drop=config.allow_drop
                     )
             if config.part is None and "noarch" not in {*tallies, *previous.subdirs()}:
                 # Clients ask every channel for it; CEP 26 has it always there.
@@ -184,8 +176,8 @@ class _Rebuild:
                     note_site(config)
                 return
             finish = Finish(
-                config, self._look, report, run.now, run.progress, output, previous, rejections,
-                was_there,
+                config, self._look, report, self._run.now, self._run.progress, output, previous,
+                rejections, was_there,
             )  # fmt: skip
             self._publish(finish, state, [*plans, *mending], scratch)
 
@@ -199,6 +191,17 @@ class _Rebuild:
             seen = rejections.known, rejections.published or []
             self._trust = Trust(state.verdicts, self._keyring, *seen, self._run.now)
         return rejections
+
+    def _find_names(self, state: State, previous: Previous) -> Listing:
+        config, report, run = self._config, self._report, self._run
+        with report.timed("names"):
+            names = Names(
+                config, self._registry, self._transport, run.environ, self._names, run.apis
+            )
+            listing = names.find(previous, state.repositories)
+        report.names_from = listing.source
+        report.notes += listing.notes
+        return listing
 
     def _tell_requests(self) -> None:
         self._report.requests = self._registry.requests.as_dict()
@@ -347,15 +350,7 @@ class _Rebuild:
         self._settle(state, plans, changed)
 
     def _write(self, plan: SubdirPlan, previous: Previous, folder: Path) -> Share:
-        return write_share(
-            folder,
-            plan,
-            previous.subdir(plan.subdir),
-            self._look,
-            self._report.time,
-            self._run.progress,
-            self._report.timed,
-        )
+        return write_share(folder, plan, previous, self._look, self._report, self._run.progress)
 
     def _settle(
         self, state: State, plans: Sequence[SubdirPlan], changed: Sequence[SubdirPlan]

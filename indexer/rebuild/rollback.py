@@ -28,12 +28,10 @@ from indexer.rebuild.site import KEPT
 from indexer.rebuild.spool import Spool
 from indexer.rebuild.state_file import told_of_databases
 from indexer.rebuild.tally import LeftOut
+from indexer.rebuild.telling import name_changes
 from indexer.registry import Transport
 from indexer.render.generations import Generation
 from indexer.trust.judging import Held
-
-# Of each subdir; what the report of a rebuild names.
-_MAX_NAMED = 10_000
 
 
 def list_generations(config: Config) -> list[str]:
@@ -124,12 +122,9 @@ class _Restore:
                 return
             with told(output.folder):
                 shares = [
-                    write_share(
-                        scratch / "shares", plan, previous.subdir(plan.subdir), look, report.time,
-                        run.progress, report.timed,
-                    )
+                    write_share(scratch / "shares", plan, previous, look, report, run.progress)
                     for plan in plans
-                ]  # fmt: skip
+                ]
             finish.publish(shares, Unsettled({}, lambda *_: False))
 
     def _plan(
@@ -174,9 +169,7 @@ class _Restore:
             raise _refusal(generation, str(error)) from error
 
     def _tell_plan(self, plan: SubdirPlan, goal: Goal) -> None:
-        for _, change in plan.spool.changes(_MAX_NAMED, first="removed"):
-            entry = {"kind": change.kind, "subdir": plan.subdir, "file_name": change.file_name}
-            self.report.changes.append(entry)
+        name_changes(self.report, plan)
         for repository, file_name in goal.left_out:
             reason = "rejected since then, so it stays out"
             item = LeftOut(plan.subdir, repository, "", file_name, reason)

@@ -7,8 +7,8 @@ them. A share is made from a plan in the same run, or comes from a run elsewhere
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
-from contextlib import AbstractContextManager, ExitStack
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from contextlib import ExitStack
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -17,8 +17,9 @@ from indexer.channel.record import name_version_build
 from indexer.progress import Progress, counted
 from indexer.rebuild.look import Look
 from indexer.rebuild.planning import SubdirPlan
-from indexer.rebuild.previous import PreviousSubdir
+from indexer.rebuild.previous import Previous, PreviousSubdir
 from indexer.rebuild.publish import Staged
+from indexer.rebuild.report import Report
 from indexer.render import history, repodata, shards, summary
 from indexer.render.history import ChangeEntry, FileEntry, SubdirEntry
 from indexer.render.sorted_lines import SortedLines
@@ -60,14 +61,17 @@ class Share:
 def write_share(
     folder: Path,
     plan: SubdirPlan,
-    previous: PreviousSubdir,
+    site: Previous,
     look: Look,
-    time: str,
+    report: Report,
     progress: Progress,
-    timed: Callable[[str], AbstractContextManager[None]],
 ) -> Share:
-    """Write one subdir into an empty ``folder``. ``time`` (RFC 3339) is that of its changes."""
+    """Write one subdir over the previous ``site``'s, into a folder that has nothing of it.
+
+    Its changes are of the report's time, which is told how long that takes.
+    """
     subdir, base_url = plan.subdir, look.base_url_of(plan.subdir)
+    previous, timed = site.subdir(subdir), report.timed
     apart = Staged(folder)
     sizes = dict(previous.shard_sizes())
     with timed("shards"):
@@ -106,7 +110,7 @@ def write_share(
         replaced=plan.replaced,
         summaries=plan.summaries,
         recent=[
-            describe(time, subdir, name, change)
+            describe(report.time, subdir, name, change)
             for name, change in plan.spool.changes(history.MAX_CHANGES, first="added")
         ],
         by_changes=plan.by_changes,

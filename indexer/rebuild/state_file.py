@@ -143,9 +143,12 @@ def told_of_databases(folder: Path) -> Iterator[None]:
     try:
         yield
     except sqlite3.DatabaseError as error:
-        raise ConfigError(
-            f"The state in {folder}, or a temporary file, can't be used: {error}."
-        ) from error
+        raise unusable(folder, error) from error
+
+
+def unusable(folder: Path, error: sqlite3.DatabaseError) -> ConfigError:
+    """The error for a database that isn't damaged and can't be used all the same."""
+    return ConfigError(f"The state in {folder}, or a temporary file, can't be used: {error}.")
 
 
 @contextlib.contextmanager

@@ -72,12 +72,7 @@ def outside_of(report: Report) -> dict[str, Outside]:
 
 
 def _listed(items: Sequence[LeftOut]) -> Listed:
-    return Listed(len(items), [Artifact(_place(item), item.reason) for item in items[:MAX_LISTED]])
-
-
-def _place(item: LeftOut) -> str:
-    place = f"{item.subdir}/{item.repository}" + (f":{item.tag}" if item.tag else "")
-    return f"{place} ({item.file_name})" if item.file_name else place
+    return Listed(len(items), [Artifact(item.place, item.reason) for item in items[:MAX_LISTED]])
 
 
 def _is_any(part: Outside) -> bool:

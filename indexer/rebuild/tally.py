@@ -19,6 +19,13 @@ class LeftOut:
     file_name: str
     reason: str
 
+    @property
+    def place(self) -> str:
+        """Where it is, for people."""
+        tag = f":{self.tag}" if self.tag else ""
+        file_name = f" ({self.file_name})" if self.file_name else ""
+        return f"{self.subdir}/{self.repository}{tag}{file_name}"
+
 
 @dataclass(slots=True)
 class Tally:

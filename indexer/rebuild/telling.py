@@ -60,9 +60,14 @@ def tell(
         report.waiting += [_waiting(told) for told in state.standings.waiting(subdir, _MAX_NAMED)]
         report.left_out += _held(plan)
         report.left_out += _oversize(plan)
-        for _, change in plan.spool.changes(_MAX_NAMED, first="removed"):
-            entry = {"kind": change.kind, "subdir": subdir, "file_name": change.file_name}
-            report.changes.append(entry)
+        name_changes(report, plan)
+
+
+def name_changes(report: Report, plan: SubdirPlan) -> None:
+    """Name what comes, goes and changes by a plan: the first of very many, what goes before all."""
+    for _, change in plan.spool.changes(_MAX_NAMED, first="removed"):
+        entry = {"kind": change.kind, "subdir": plan.subdir, "file_name": change.file_name}
+        report.changes.append(entry)
 
 
 def tell_of_changes(report: Report, tallies: Mapping[str, Tally], listing: Listing) -> None:

@@ -11,10 +11,9 @@ from pathlib import Path
 import pytest
 
 from indexer.new_channel.content import WORKFLOW
-from tests.clients.test_rattler import VALID, WAITING, ask_client, port_reason, push
+from tests.clients.test_rattler import ask_client, filled_registry
 from tests.conftest import skip_unless
-from tests.support.registry_process import RegistryProcess, Tls, make_ca
-from tests.support.registry_process import missing_reason as no_registry
+from tests.support.registry_process import Tls
 from tests.support.web import served
 from tests.support.workflow.document import load
 from tests.support.workflow.github import GitHub
@@ -25,19 +24,8 @@ from tests.support.workflow.running import Runner
 
 @pytest.fixture(scope="module")
 def filled(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Tls]:
-    """A registry with a channel ``acme/forge`` in it, by TLS on port 443."""
-    skip_unless(no_registry() or port_reason())
-    root = tmp_path_factory.mktemp("registry")
-    tls = make_ca(root)
-    with (
-        RegistryProcess(root / "registry", port=443, tls=tls),
-        pytest.MonkeyPatch.context() as patch,
-    ):
-        patch.setenv("SSL_CERT_FILE", str(tls.ca_pem))
-        for package in VALID:
-            push(package, tls, {"org.conda-forge.status": "validated"})
-        for package in WAITING:
-            push(package, tls, None)
+    """A registry with a channel ``acme/forge`` in it."""
+    with filled_registry(tmp_path_factory.mktemp("registry")) as tls:
         yield tls
 
 

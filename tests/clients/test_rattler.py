@@ -12,6 +12,7 @@ import socket
 import subprocess
 import sys
 from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from pathlib import Path
@@ -64,10 +65,10 @@ def port_reason() -> str | None:
     return None
 
 
-@pytest.fixture(scope="module")
-def published(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Published]:
+@contextmanager
+def filled_registry(root: Path) -> Iterator[Tls]:
+    """The channel's packages in a registry with TLS on port 443, whose CA clients trust."""
     skip_unless(missing_reason() or port_reason())
-    root = tmp_path_factory.mktemp("tls")
     tls = make_ca(root)
     with (
         RegistryProcess(root / "registry", port=443, tls=tls),
@@ -78,6 +79,13 @@ def published(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Published]:
             push(package, tls, VALIDATED)
         for package in WAITING:
             push(package, tls, None)
+        yield tls
+
+
+@pytest.fixture(scope="module")
+def published(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Published]:
+    root = tmp_path_factory.mktemp("tls")
+    with filled_registry(root) as tls:
         config = Config(
             registry=RegistryAddress.parse("oci://localhost/acme"),
             channel="forge",
