@@ -8,18 +8,15 @@ from __future__ import annotations
 
 import hashlib
 import tempfile
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from contextlib import closing, suppress
 from dataclasses import dataclass
 from itertools import islice
 from pathlib import Path
 
-import orjson
-
 from indexer.channel import codec, manifest
 from indexer.channel.artifact import place_of
-from indexer.channel.record import encode
-from indexer.errors import ConfigError, ContentError, DeniedError, NotFoundError, printable
+from indexer.errors import ConfigError, ContentError, DeniedError, NotFoundError
 from indexer.files import sha256_of
 from indexer.published import (
     Folder,
@@ -31,6 +28,7 @@ from indexer.published import (
 )
 from indexer.published.forms import subdirs_of
 from indexer.published.records import read_info, read_records
+from indexer.published.rewriting import rewrite
 from indexer.registry.content import OCI_MANIFEST, Content, Descriptor, Digest, RawManifest
 from indexer.registry.urls import shown
 from indexer.render import repodata, shards
@@ -108,7 +106,7 @@ class Publish:
             return None
         said = read_info(plain, packed=False).get("base_url")
         base_url = self._base_url(subdir, said, _sample(plain, subdir))
-        _write(plain, folder, subdir, base_url)
+        rewrite(plain, folder, subdir, base_url)
         if not isinstance(self._site, Folder):
             plain.unlink()
         files = {name: folder / name for name in (repodata.FILE_NAME, repodata.ZST_NAME)}
@@ -284,57 +282,9 @@ def _layers(raw: RawManifest | None) -> dict[str, Descriptor]:
     return {layer.media_type: layer for layer in found}
 
 
-def _write(plain: Path, folder: Path, subdir: str, base_url: str | None) -> None:
-    """Write a repodata.json anew, with another base_url; ours is copied line by line."""
-    with plain.open("rb") as file:
-        try:
-            lines = repodata.Lines(file)
-        except ContentError:
-            sections: Mapping[str, Iterable[tuple[str, bytes]]] = _foreign(plain, subdir)
-        else:
-            if not isinstance(lines.info, dict) or lines.info.get("subdir") != subdir:
-                raise ContentError(f"info.subdir is not {subdir}")
-            sections = {
-                section: _checked(_parsed(lines.section(section))) for section in repodata.SECTIONS
-            }
-        repodata.write_repodata(
-            folder,
-            subdir,
-            base_url,
-            {section: repodata.lines(records) for section, records in sections.items()},
-        )
-
-
 def _sample(plain: Path, subdir: str) -> list[str]:
     """Some of the files that an index lists."""
     records = read_records(plain, subdir, packed=False)
     with closing(records):
         names = (name for _, name, _ in records if is_path(name) and name.count("-") > 1)
         return list(islice(names, _LOOKED_AT))
-
-
-def _foreign(plain: Path, subdir: str) -> dict[str, list[tuple[str, bytes]]]:
-    found: dict[str, list[tuple[str, bytes]]] = {section: [] for section in repodata.SECTIONS}
-    for section, file_name, fields in read_records(plain, subdir, packed=False):
-        found[section].append((file_name, encode(fields)))
-    return {section: sorted(_checked(records)) for section, records in found.items()}
-
-
-def _parsed(records: Iterable[tuple[str, bytes]]) -> Iterator[tuple[str, bytes]]:
-    """The same records. Raises ContentError for a line that is more, or less, than one."""
-    for file_name, body in records:
-        try:
-            fields = orjson.loads(body)
-        except orjson.JSONDecodeError as error:
-            raise ContentError(f"{file_name} is not JSON: {error}") from error
-        if not isinstance(fields, dict):
-            raise ContentError(f"{file_name} is no record")
-        yield file_name, body
-
-
-def _checked(records: Iterable[tuple[str, bytes]]) -> Iterator[tuple[str, bytes]]:
-    """The same records. Raises ContentError where one's file would be out of its folder."""
-    for file_name, body in records:
-        if "/" in file_name or not is_path(file_name):
-            raise ContentError(f"{printable(file_name, 100)!r} is no file name")
-        yield file_name, body
