@@ -73,6 +73,14 @@ class Authorizer:
         """Whether the registry has asked who we are."""
         return self._wants_basic or self._realm is not None
 
+    def has_to_ask(self, scope: str) -> bool:
+        """Whether ``header`` would ask for a token."""
+        with self._lock:
+            token, realm = self._tokens.get(scope), self._realm
+        has_basic = self._wants_basic and self._basic
+        is_valid = token is not None and self._clock.now() < token.expires
+        return realm is not None and not has_basic and not is_valid
+
     def header(self, scope: str) -> str | None:
         """What to send for this scope, as far as the registry has said what it wants.
 

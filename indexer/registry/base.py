@@ -8,7 +8,7 @@ from collections.abc import Iterable
 from typing import IO, Literal, Protocol
 
 from indexer.registry.address import RegistryAddress
-from indexer.registry.content import Content, Descriptor, Digest, RawManifest
+from indexer.registry.content import MAX_MANIFEST, Content, Descriptor, Digest, RawManifest
 
 
 class Requests:
@@ -70,6 +70,17 @@ class Registry(Protocol):
 
     def manifest(self, repository: str, reference: str) -> RawManifest:
         """A manifest by tag or digest. Raises ContentError where the bytes aren't its digest's."""
+        ...
+
+    def manifest_unless(
+        self,
+        repository: str,
+        reference: str,
+        known: Digest | None,
+        *,
+        limit: int = MAX_MANIFEST,
+    ) -> RawManifest | None:
+        """The same, of ``limit`` bytes at most; None where it is still the known one."""
         ...
 
     def blob(self, repository: str, descriptor: Descriptor) -> bytes:

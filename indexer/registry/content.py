@@ -156,7 +156,9 @@ class ImageIndex:
     manifests: tuple[Descriptor, ...]
 
 
-def parse_manifest(raw: RawManifest) -> ImageManifest | ImageIndex:
+def parse_manifest(
+    raw: RawManifest, *, max_layers: int = _MAX_LAYERS
+) -> ImageManifest | ImageIndex:
     """Read a manifest's bytes. Raises ContentError where they aren't a manifest."""
     document = _object(raw.body)
     if "manifests" in document and "layers" not in document:
@@ -169,8 +171,8 @@ def parse_manifest(raw: RawManifest) -> ImageManifest | ImageIndex:
     if "layers" not in document:
         raise ContentError(f"a manifest without layers (media type {_short(raw.media_type)})")
     layers = document["layers"]
-    if isinstance(layers, list) and len(layers) > _MAX_LAYERS:
-        raise ContentError(f"a manifest of {len(layers)} layers (at most {_MAX_LAYERS} are read)")
+    if isinstance(layers, list) and len(layers) > max_layers:
+        raise ContentError(f"a manifest of {len(layers)} layers (at most {max_layers} are read)")
     annotations = _annotations(document.get("annotations"))
     return ImageManifest(_descriptors(layers), annotations)
 

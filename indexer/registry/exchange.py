@@ -19,6 +19,7 @@ import indexer
 from indexer.errors import ConfigError, ContentError, RegistryError, UnansweredError
 from indexer.registry.content import Content
 from indexer.registry.direct import Direct
+from indexer.registry.reach import Reach
 from indexer.registry.urls import origin_of, redirect_target, shown
 from indexer.registry.watch import Watch, WatchedAdapter
 
@@ -131,7 +132,7 @@ class _Body:
 class Exchange:
     """Asks one question at a time for each of many threads."""
 
-    def __init__(self, *, jobs: int, clock: Clock) -> None:
+    def __init__(self, *, jobs: int, clock: Clock, reach: Reach | None = None) -> None:
         self._clock = clock
         self._session = _Session()
         self._session.auth = _NoAuth()
@@ -143,7 +144,9 @@ class Exchange:
         self._verify = os.environ.get("SSL_CERT_FILE") or None
         self._known: dict[tuple[str, str, int | None], Mapping[str, Any]] = {}
         self._watch = Watch()
-        adapter = WatchedAdapter(self._watch, pool_connections=8, pool_maxsize=jobs, block=_BLOCK)
+        adapter = WatchedAdapter(
+            self._watch, reach, pool_connections=8, pool_maxsize=jobs, block=_BLOCK
+        )
         self._session.mount("https://", adapter)
         self._session.mount("http://", adapter)
         self._direct = Direct(adapter, headers, self._surroundings)

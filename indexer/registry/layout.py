@@ -76,17 +76,22 @@ class LayoutRegistry:
 
     def manifest(self, repository: str, reference: str) -> RawManifest:
         """A manifest by tag or digest."""
-        self.requests.add("manifests")
-        if reference.startswith("sha256:"):
-            digest, media_type = Digest.parse(reference), ""
-        else:
-            found = self._references(repository).get(reference)
-            if found is None:
-                raise NotFoundError(f"{self._folder(repository)} has no tag {reference}.")
-            if isinstance(found, ContentError):
-                raise ContentError(f"its entry in index.json: {found}")
-            digest, media_type = found.digest, found.media_type
+        digest, media_type = self._find_manifest(repository, reference)
         return RawManifest(self._read(repository, digest, MAX_MANIFEST), media_type)
+
+    def manifest_unless(
+        self,
+        repository: str,
+        reference: str,
+        known: Digest | None,
+        *,
+        limit: int = MAX_MANIFEST,
+    ) -> RawManifest | None:
+        """A manifest, read only where the tag's entry in index.json is another than the known."""
+        digest, media_type = self._find_manifest(repository, reference)
+        if digest == known:
+            return None
+        return RawManifest(self._read(repository, digest, limit), media_type)
 
     def blob(self, repository: str, descriptor: Descriptor) -> bytes:
         """A whole blob, checked against its descriptor."""
@@ -100,6 +105,13 @@ class LayoutRegistry:
         """Whether the blob's file is there."""
         self.requests.add("blob checks")
         return self._blob_path(repository, digest).is_file()
+
+    def blob_file(self, repository: str, digest: Digest) -> Path:
+        """Where a blob's bytes are; they aren't checked. Raises NotFoundError."""
+        path = self._blob_path(repository, digest)
+        if not path.is_file():
+            raise NotFoundError(f"{path} is missing.")
+        return path
 
     def download(self, repository: str, descriptor: Descriptor, file: IO[bytes]) -> None:
         """A blob into a file, checked against its descriptor."""
@@ -249,6 +261,17 @@ class LayoutRegistry:
         if not isinstance(entries, list) or not all(isinstance(item, dict) for item in entries):
             raise RegistryError(f"{path} holds no list of manifests; the layout is damaged.")
         return entries
+
+    def _find_manifest(self, repository: str, reference: str) -> tuple[Digest, str]:
+        self.requests.add("manifests")
+        if reference.startswith("sha256:"):
+            return Digest.parse(reference), ""
+        found = self._references(repository).get(reference)
+        if found is None:
+            raise NotFoundError(f"{self._folder(repository)} has no tag {reference}.")
+        if isinstance(found, ContentError):
+            raise ContentError(f"its entry in index.json: {found}")
+        return found.digest, found.media_type
 
     def _references(self, repository: str) -> _References:
         folder = self._folder(repository)

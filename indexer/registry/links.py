@@ -1,11 +1,11 @@
-"""The next page of a listing, by its Link header (RFC 8288)."""
+"""Where an answer leads: the next page of a listing (Link, RFC 8288), the rest of an upload."""
 
 from __future__ import annotations
 
 import re
-from urllib.parse import urljoin
+from urllib.parse import urljoin, urlsplit
 
-from indexer.errors import RegistryError
+from indexer.errors import RefusedError, RegistryError
 from indexer.registry.exchange import Answer
 from indexer.registry.urls import origin_of, shown
 
@@ -35,3 +35,28 @@ def next_page(answer: Answer, url: str) -> str | None:
     if target is None and "next" in header.lower():
         raise RegistryError(f"{shown(url)} answered with a Link that can't be read.")
     return target
+
+
+def upload_target(answer: Answer, origin: str) -> str:
+    """Where an upload to the registry at ``origin`` goes on, by its Location.
+
+    It may be relative or absolute, with or without a query. Raises RefusedError where that leads
+    nowhere, or out of https.
+    """
+    text = answer.headers.get("Location", "")
+    try:
+        target = urlsplit(urljoin(answer.url, text))
+        asked = urlsplit(answer.url)
+        is_downgraded = asked.scheme == "https" and target.scheme == "http"
+        if is_downgraded and target.hostname == asked.hostname:
+            # Behind a proxy that does TLS for it, a registry may not know of it.
+            target = target._replace(scheme=asked.scheme, netloc=asked.netloc)
+        target = target._replace(fragment="")
+        is_safe = target.scheme == "https" or target.scheme == asked.scheme == "http"
+        # Read here, because a bad one raises.
+        is_safe = is_safe and target.port != 0
+    except ValueError:
+        is_safe = False
+    if not text or not is_safe or not target.hostname:
+        raise RefusedError(f"{origin} began an upload that leads nowhere.")
+    return target.geturl()

@@ -5,8 +5,8 @@ from __future__ import annotations
 import hashlib
 from collections.abc import Iterator
 from contextlib import suppress
-from typing import IO, NoReturn
-from urllib.parse import quote, urljoin, urlsplit
+from typing import IO, NoReturn, cast
+from urllib.parse import quote
 
 from indexer.errors import (
     ConflictError,
@@ -32,7 +32,7 @@ from indexer.registry.content import (
     is_digest,
 )
 from indexer.registry.exchange import Answer
-from indexer.registry.links import next_page
+from indexer.registry.links import next_page, upload_target
 from indexer.registry.transport import PassingError, Transport
 from indexer.registry.urls import origin_of
 
@@ -99,6 +99,21 @@ class RemoteRegistry:
             return self._manifest(repository, reference)
         except ContentError:
             return self._manifest(repository, reference)
+
+    def manifest_unless(
+        self,
+        repository: str,
+        reference: str,
+        known: Digest | None,
+        *,
+        limit: int = MAX_MANIFEST,
+    ) -> RawManifest | None:
+        """A manifest, asked for with If-None-Match; not every registry takes notice of that."""
+        try:
+            raw = self._changed_manifest(repository, reference, known, limit)
+        except ContentError:
+            raw = self._changed_manifest(repository, reference, known, limit)
+        return None if raw is not None and raw.digest == known else raw
 
     def blob(self, repository: str, descriptor: Descriptor) -> bytes:
         """A whole blob; asked for once more where its bytes aren't what the descriptor says."""
@@ -212,7 +227,9 @@ class RemoteRegistry:
         started = self._begin(repository, content.digest, mount_from)
         if started.status == 201:
             return "mounted"
-        target = _with_query(self._location(started), f"digest={quote(str(content.digest))}")
+        target = _with_query(
+            upload_target(started, self.address.origin), f"digest={quote(str(content.digest))}"
+        )
         headers = {"Content-Type": "application/octet-stream"}
         answer = self._ask(
             "PUT", "uploads", target, scope, headers, _MAX_ERROR, body=content, once=True
@@ -246,33 +263,23 @@ class RemoteRegistry:
             self._refuse(answer)
         return answer
 
-    def _location(self, answer: Answer) -> str:
-        """Where an upload goes on: relative or absolute, with or without a query."""
-        text = answer.headers.get("Location", "")
-        try:
-            target = urlsplit(urljoin(answer.url, text))
-            asked = urlsplit(answer.url)
-            is_downgraded = asked.scheme == "https" and target.scheme == "http"
-            if is_downgraded and target.hostname == asked.hostname:
-                # Behind a proxy that does TLS for it, a registry may not know of it.
-                target = target._replace(scheme=asked.scheme, netloc=asked.netloc)
-            target = target._replace(fragment="")
-            is_safe = target.scheme == "https" or target.scheme == asked.scheme == "http"
-            # Read here, because a bad one raises.
-            is_safe = is_safe and target.port != 0
-        except ValueError:
-            is_safe = False
-        if not text or not is_safe or not target.hostname:
-            raise RefusedError(f"{self.address.origin} began an upload that leads nowhere.")
-        return target.geturl()
-
     def _manifest(self, repository: str, reference: str) -> RawManifest:
+        raw = self._changed_manifest(repository, reference, None, MAX_MANIFEST)
+        return cast("RawManifest", raw)
+
+    def _changed_manifest(
+        self, repository: str, reference: str, known: Digest | None, limit: int
+    ) -> RawManifest | None:
+        """A manifest; None where the registry says that it is the known one."""
         if not is_tag(reference) and not is_digest(reference):
             raise NotFoundError(f"{reference[:200]!r} can't be a tag or a digest.")
         url = self._url(repository, f"manifests/{reference}")
-        accept = {"Accept": ", ".join(MANIFEST_TYPES)}
-        scope = self._scope(repository)
-        answer = self._ask("GET", "manifests", url, scope, accept, MAX_MANIFEST)
+        headers = {"Accept": ", ".join(MANIFEST_TYPES)}
+        if known is not None:
+            headers["If-None-Match"] = f'"{known}"'
+        answer = self._ask("GET", "manifests", url, self._scope(repository), headers, limit)
+        if answer.status == 304 and known is not None:
+            return None
         self._expect_ok(answer)
         media_type = answer.headers.get("Content-Type", "").partition(";")[0].strip()
         raw = RawManifest(answer.body, media_type)

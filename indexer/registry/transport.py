@@ -20,6 +20,7 @@ from indexer.errors import RegistryError, UnansweredError
 from indexer.registry.content import Content
 from indexer.registry.exchange import BROKEN, Answer, Clock, Exchange, Question, innermost
 from indexer.registry.pace import Gate, How, Limited, ShutError
+from indexer.registry.reach import Reach
 from indexer.registry.urls import origin_of, shown
 
 T = TypeVar("T")
@@ -33,7 +34,7 @@ _FINAL = frozenset({501, 505})
 _PROGRESS = 1024 * 1024
 
 _UNITS = {"ms": 0.001, "s": 1.0, "m": 60.0, "": 1.0}
-_SECONDS = re.compile(r"(\d{1,9}(?:\.\d{1,9})?)(ms|s|m|)")
+_SECONDS = re.compile(r"(\d{1,18}(?:\.\d{1,9})?)(ms|s|m|)")
 
 
 class PassingError(RegistryError):
@@ -61,11 +62,17 @@ class PassingError(RegistryError):
 class Transport:
     """Sends requests for many threads; an answer that is no answer is retried within a minute.
 
-    At most ``jobs`` are under way at one server, fewer where it can't keep up with more.
+    At most ``jobs`` are under way at one server, fewer where it can't keep up with more. With a
+    ``reach`` no others are asked than it allows.
     """
 
     def __init__(
-        self, *, jobs: int = 32, retry_for: float = RETRY_FOR, clock: Clock | None = None
+        self,
+        *,
+        jobs: int = 32,
+        retry_for: float = RETRY_FOR,
+        clock: Clock | None = None,
+        reach: Reach | None = None,
     ) -> None:
         self._retry_for = retry_for
         self._stopped = threading.Event()
@@ -76,7 +83,7 @@ class Transport:
         self._patience = max(retry_for, _LONGEST_PAUSE)
         self._gates: dict[_Origin, Gate] = {}
         self._lock = threading.Lock()
-        self._exchange = Exchange(jobs=jobs, clock=self._clock)
+        self._exchange = Exchange(jobs=jobs, clock=self._clock, reach=reach)
 
     def close(self) -> None:
         """End what is under way, and give the connections back."""

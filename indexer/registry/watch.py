@@ -19,6 +19,8 @@ import requests.exceptions
 import urllib3.connection
 import urllib3.connectionpool
 
+from indexer.registry.reach import Reach
+
 _LOOK_EVERY = 1.0
 
 
@@ -108,11 +110,18 @@ class _Watched:
     """Makes a connection tell the watch what it waits on."""
 
     watch: ClassVar[Watch]
+    reach: ClassVar[Reach | None]
     sock: Any
+    host: str
+    port: int
+    proxy: Any
 
     def connect(self) -> None:
-        """Connect, as the connection itself does."""
+        """Connect, as the connection itself does; to where it may."""
         super().connect()  # type: ignore[misc]  # the class it is mixed into
+        if self.reach is not None and self.proxy is None:
+            # Of the connection that there is: a name may lead elsewhere at each look.
+            self.reach.check(self.host, self.port, self.sock.getpeername()[0])
         self.watch.took(self.sock)
 
     def request(self, *arguments: Any, **named: Any) -> None:
@@ -131,13 +140,16 @@ class _Watched:
 class WatchedAdapter(requests.adapters.HTTPAdapter):
     """requests' adapter, with connections that tell a watch when they are used.
 
-    ``block`` is how many bytes of a body are sent at a time.
+    ``reach`` says which servers they may lead to, None: to any. ``block`` is how many bytes of a
+    body are sent at a time.
     """
 
-    def __init__(self, watch: Watch, *, block: int, **settings: Any) -> None:
+    def __init__(self, watch: Watch, reach: Reach | None, *, block: int, **settings: Any) -> None:
         self._block = block
         self._pools = {
-            scheme: type("Pool", (pool,), {"ConnectionCls": _watched(pool.ConnectionCls, watch)})
+            scheme: type(
+                "Pool", (pool,), {"ConnectionCls": _watched(pool.ConnectionCls, watch, reach)}
+            )
             for scheme, pool in (
                 ("http", urllib3.connectionpool.HTTPConnectionPool),
                 ("https", urllib3.connectionpool.HTTPSConnectionPool),
@@ -157,5 +169,5 @@ class WatchedAdapter(requests.adapters.HTTPAdapter):
         return manager
 
 
-def _watched(connection: type, watch: Watch) -> type:
-    return type("Connection", (_Watched, connection), {"watch": watch})
+def _watched(connection: type, watch: Watch, reach: Reach | None) -> type:
+    return type("Connection", (_Watched, connection), {"watch": watch, "reach": reach})

@@ -60,6 +60,37 @@ def test_anyone_may_read_what_is_public(guarded: FakeRegistry, transport: Transp
     assert "authorization" not in asked.headers
 
 
+def test_whether_a_token_has_to_be_asked_for(
+    guarded: FakeRegistry, transport: Transport, time: VirtualTime
+) -> None:
+    auth = authorizer(transport, time)
+    # Nobody has said that it takes one.
+    assert not auth.has_to_ask(SCOPE)
+
+    auth.answer(challenge(guarded), SCOPE)
+    assert not auth.has_to_ask(SCOPE)
+    assert auth.has_to_ask(f"repository:{OTHER}:pull")
+    guarded.clear_requests()
+    assert auth.header(SCOPE)
+    assert guarded.requests == []
+
+    time.sleep(10_000)
+    assert auth.has_to_ask(SCOPE)
+    auth.header(SCOPE)
+    assert len(guarded.requests) == 1
+    assert not auth.has_to_ask(SCOPE)
+
+
+def test_a_password_is_sent_without_asking(
+    guarded: FakeRegistry, transport: Transport, time: VirtualTime
+) -> None:
+    auth = authorizer(transport, time, "cGFzcw==")
+    auth.answer(challenge(guarded, 'Basic realm="x"'), SCOPE)
+
+    assert not auth.has_to_ask(SCOPE)
+    assert auth.header(SCOPE) == "Basic cGFzcw=="
+
+
 def test_a_token_serves_its_own_repository_alone(
     guarded: FakeRegistry, transport: Transport
 ) -> None:
