@@ -59,6 +59,7 @@ class Config(ChannelConfig):
     state: Path = Path(".cf-index")
     base_url: str = "auto"
     site_url: str = ""
+    gateway_url: str = ""
     pages: bool = True
     max_site_size: int = 1_000_000_000
     allow_changed: tuple[str, ...] = ()
@@ -128,6 +129,12 @@ def check_trust(config: ChannelConfig) -> None:
             "--trust is set, but the policy is annotation, which asks no key. Say --policy "
             "attestation (or both); or leave the keys out."
         )
+
+
+def load_output(environ: Mapping[str, str]) -> Path | None:
+    """The site's folder, where the environment or cf-index.toml names one. Raises ConfigError."""
+    output: Path | None = _values({}, environ, None, ()).get("output")
+    return output
 
 
 def _values(

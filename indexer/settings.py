@@ -129,7 +129,14 @@ def _base_url(value: Any) -> str:
     return text
 
 
-def _site_url(value: Any) -> str:
+def read_base_url(text: str) -> str:
+    """A gateway's own address. Raises ConfigError."""
+    if not _is_web(text):
+        raise ConfigError(f"--base-url {shown(text)}: it must be an http(s) address")
+    return text
+
+
+def _web_address(value: Any) -> str:
     text = _text(value)
     if not _is_web(text):
         raise ValueError("it must be an https:// address")
@@ -138,7 +145,7 @@ def _site_url(value: Any) -> str:
 
 def _is_web(text: str) -> bool:
     try:
-        host = urlsplit(text).hostname
+        host, _ = urlsplit(text).hostname, urlsplit(text).port
     except ValueError:
         return False
     return bool(host) and bool(
@@ -235,7 +242,8 @@ READERS: Mapping[str, Callable[[Any], Any]] = {
     "state": _path,
     "previous": _text,
     "base_url": _base_url,
-    "site_url": _site_url,
+    "site_url": _web_address,
+    "gateway_url": _web_address,
     "pages": _flag,
     "max_site_size": _size,
     "policy": _policy,

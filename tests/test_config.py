@@ -27,6 +27,12 @@ SETTINGS: dict[str, tuple[Any, str, str, Any]] = {
     "previous": ("https://x.invalid", "https://x.invalid", "previous", "https://x.invalid"),
     "base-url": ("https://x.invalid/c", "https://x.invalid/c", "base_url", "https://x.invalid/c"),
     "site-url": ("https://x.invalid/c", "https://x.invalid/c", "site_url", "https://x.invalid/c"),
+    "gateway-url": (
+        "https://x.invalid/g",
+        "https://x.invalid/g",
+        "gateway_url",
+        "https://x.invalid/g",
+    ),
     "policy": ("none", "none", "policy", Policy("none")),
     "all": (True, "true", "policy", Policy("none")),
     "status-key": ("org.acme", "org.acme", "policy", Policy(key="org.acme")),
@@ -295,6 +301,7 @@ BAD: list[tuple[str, Any]] = [
     *(("retry_for", value) for value in ("-1", "nan", "inf", "3601", "x")),
     *(("base_url", value) for value in ("x", "ftp://x", "javascript:x", 'https://x/"')),
     *(("site_url", value) for value in ("auto", "x", "javascript:x", "https://x/<b>")),
+    *(("gateway_url", value) for value in ("auto", "x", "javascript:x", "https://x/ -c y")),
     *(("policy", value) for value in ("all", "attested", "None")),
     *(("all", value) for value in ("2", "maybe")),
 ]

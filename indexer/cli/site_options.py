@@ -36,6 +36,12 @@ _OPTIONS = (
         help="The site's own address: for commands, feeds and the sitemap.",
     ),
     click.option(
+        "--gateway-url",
+        metavar="URL",
+        help="Where `cf-index serve` answers for this channel's index and packages: for the "
+        "commands of conda and mamba.",
+    ),
+    click.option(
         "--pages/--no-pages",
         default=None,
         help="Write pages and the JSON API beside the index, or the index alone.  [default: pages]",

@@ -63,6 +63,7 @@ def look_of(config: Config) -> Look:
         site_url=config.site_url,
         installs=_installs(base_url),
         blobs=_blobs(config.registry, config.channel),
+        gateway_url=config.gateway_url,
     )
     return Look(info, base_url, config.pages, config.max_site_size)
 

@@ -58,7 +58,7 @@ _LOOKED_WHOLE_EVERY = 86_400
 _DAMAGED = {sqlite3.SQLITE_CORRUPT, sqlite3.SQLITE_NOTADB}
 _NO_BASE_URL = (
     "no base_url is published: clients will ask for packages beside the index, where a gateway "
-    "has to answer; or say --base-url https://..."
+    "such as cf-index serve has to answer (say where by --gateway-url); or say --base-url https://..."
 )
 
 
@@ -130,7 +130,8 @@ class _Rebuild:
                     kept=KEPT,
                 )
             )
-            if self._look.base_url is None and config.base_url == "auto":
+            is_declined = config.base_url != "auto" or config.gateway_url
+            if self._look.base_url is None and not is_declined:
                 report.notes.append(_NO_BASE_URL)
             with self._report.timed("previous"):
                 beginning = Beginning(config, output.folder, self._transport)

@@ -57,6 +57,7 @@ def _channel(channel: Channel) -> bytes:
     document = {
         "channel": info.channel,
         "site": info.site_url or None,
+        "gateway": info.gateway_url or None,
         "registry": info.registry,
         "blobs": {"oci": info.blobs.oci, "https": info.blobs.https} if info.blobs else None,
         "installs_by": info.installs,

@@ -9,7 +9,7 @@ from indexer.channel import codec
 
 Installs = Literal["oci", "https", "none"]
 
-# Where --site-url doesn't say: of this site, or of what stands in front of it.
+# Where neither --site-url nor --gateway-url says: of this site, or of what stands in front of it.
 _UNKNOWN_SITE = "https://ADDRESS-OF-THIS-SITE"
 _UNKNOWN_GATEWAY = "https://ADDRESS-OF-THE-GATEWAY"
 
@@ -41,8 +41,9 @@ class SiteInfo:
     """What is said of a channel.
 
     ``installs`` tells by which way clients get packages: ``oci``, ``https`` or ``none``.
-    ``site_url`` is empty where the site's address isn't known; ``blobs`` is None where the
-    registry has no address that others could follow.
+    ``site_url`` is empty where the site's address isn't known, ``gateway_url`` where no gateway
+    is known that answers for the index and its packages; ``blobs`` is None where the registry has
+    no address that others could follow.
     """
 
     channel: str
@@ -52,12 +53,28 @@ class SiteInfo:
     site_url: str
     installs: Installs
     blobs: BlobAddresses | None = None
+    gateway_url: str = ""
 
     @property
     def site(self) -> str:
-        """The site's address as commands have it."""
-        unknown = _UNKNOWN_GATEWAY if self.installs == "none" else _UNKNOWN_SITE
-        return self.site_url.rstrip("/") or unknown
+        """The address of the site's files; a gateway has them, too."""
+        return self._first(self.site_url, self.gateway_url)
+
+    @property
+    def channel_for_pixi(self) -> str:
+        """The channel's address as pixi's commands have it."""
+        # Beside the index there are packages at the gateway alone, whatever the site's address is.
+        return self.channel_for_conda if self.installs == "none" else self.site
+
+    @property
+    def channel_for_conda(self) -> str:
+        """The channel's address as commands of conda and mamba have it."""
+        return self._first(self.gateway_url, self.site_url)
+
+    @property
+    def serves_conda(self) -> bool:
+        """Whether conda and mamba can install from this channel."""
+        return self.installs != "oci" or bool(self.gateway_url)
 
     def absolute(self, path: str) -> str:
         """The whole address of a path of the site; empty where it isn't known."""
@@ -65,11 +82,17 @@ class SiteInfo:
 
     def install_commands(self, name: str) -> list[tuple[str, str]]:
         """How a package is installed: by which clients, and the commands."""
-        pixi = f"pixi workspace channel add {self.site}\npixi add {name}"
-        if self.installs == "oci":
-            return [("pixi", pixi)]
-        return [
-            ("pixi", pixi),
-            ("conda", f"conda install --override-channels --channel {self.site} {name}"),
-            ("mamba", f"mamba install --override-channels --channel {self.site} {name}"),
-        ]
+        pixi = f"pixi workspace channel add {self.channel_for_pixi}\npixi add {name}"
+        return [("pixi", pixi), *self.conda_commands(name)]
+
+    def conda_commands(self, name: str) -> list[tuple[str, str]]:
+        """The same for conda and mamba; empty where they can't install."""
+        if not self.serves_conda:
+            return []
+        options = f"--override-channels --channel {self.channel_for_conda}"
+        return [(client, f"{client} install {options} {name}") for client in ("conda", "mamba")]
+
+    def _first(self, *addresses: str) -> str:
+        """The first address that is known, without a slash at its end; or what stands for it."""
+        unknown = _UNKNOWN_GATEWAY if self.installs == "none" else _UNKNOWN_SITE
+        return next((found.rstrip("/") for found in addresses if found), unknown)

@@ -212,6 +212,23 @@ def test_a_new_base_url_rewrites_an_unchanged_channel(rig: Rig) -> None:
     rig.assert_sound()
 
 
+def test_a_new_gateway_is_told_of_by_the_pages_of_an_unchanged_channel(rig: Rig) -> None:
+    rig.push(build("alpha"))
+    rig.rebuild()
+    index = (rig.site / "noarch/repodata.json").read_bytes()
+    report = rig.rebuild(gateway_url="https://gateway.example.org/forge")
+    assert report.outcome == "published"
+    for page in ("index.html", "packages/alpha/index.html"):
+        text = (rig.site / page).read_text()
+        assert "conda install --override-channels --channel https://gateway.example.org/f" in text
+        assert "ADDRESS-OF" not in text
+    assert json.loads((rig.site / "api/v1/channel.json").read_bytes())["gateway"]
+    assert (rig.site / "noarch/repodata.json").read_bytes() == index
+    again = rig.rebuild(gateway_url="https://gateway.example.org/forge")
+    assert again.outcome == "unchanged"
+    rig.assert_sound()
+
+
 def test_files_of_the_operator_survive_a_publication(rig: Rig, tmp_path: Path) -> None:
     rig.push(build("alpha"))
     rig.rebuild()
@@ -254,7 +271,10 @@ def test_the_plan_names_what_goes_before_what_comes(rig: Rig) -> None:
 
 def test_a_base_url_that_was_declined_on_purpose_is_no_cause_for_a_note(rig: Rig) -> None:
     rig.push(build("alpha"))
+    assert any("base_url" in note for note in rig.rebuild().notes)
     assert not any("base_url" in note for note in rig.rebuild(base_url="none").notes)
+    known = rig.rebuild(gateway_url="https://gateway.example.org/forge").notes
+    assert not any("base_url" in note for note in known)
 
 
 def test_an_old_shard_stays_where_only_its_compression_differs(

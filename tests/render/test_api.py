@@ -104,9 +104,11 @@ def channel(site: Site) -> dict[str, Any]:
 
 
 def test_the_channel_tells_where_everything_is() -> None:
-    assert channel(SITE) == {
+    info = dataclasses.replace(INFO, gateway_url="https://conda.acme.invalid")
+    assert channel(dataclasses.replace(SITE, info=info)) == {
         "channel": "forge",
         "site": "https://acme.invalid/forge",
+        "gateway": "https://conda.acme.invalid",
         "registry": "oci://ghcr.io/acme",
         "blobs": {"https": "https://ghcr.io/v2/acme/forge", "oci": "oci://ghcr.io/acme/forge"},
         "installs_by": "oci",
@@ -130,7 +132,7 @@ def test_the_channel_tells_where_everything_is() -> None:
 
 def test_what_is_not_known_of_a_channel_is_null() -> None:
     found = channel(UNKNOWN)
-    assert (found["site"], found["blobs"]) == (None, None)
+    assert (found["site"], found["gateway"], found["blobs"]) == (None, None, None)
 
 
 def test_packages_are_told_of_with_their_newest_version_over_all_subdirs() -> None:

@@ -47,6 +47,7 @@ class Filled:
             site_url=f"https://a.invalid/{text}",
             installs=installs,
             blobs=BlobAddresses(f"oci://a.invalid/{text}", f"https://a.invalid/{text}"),
+            gateway_url=f"https://b.invalid/{text}",
         )
 
     def at(self, place: str) -> str:

@@ -229,6 +229,51 @@ def test_without_an_address_commands_say_what_is_to_be_put_there() -> None:
         info = dataclasses.replace(INFO, installs=installs, site_url="")
         codes = dataclasses.replace(SITE, info=info).page("packages/alpha").codes
         assert f"conda install --override-channels --channel https://{place} alpha" in codes
+        info = dataclasses.replace(info, gateway_url="https://conda.invalid/")
+        codes = dataclasses.replace(SITE, info=info).page("packages/alpha").codes
+        assert "conda install --override-channels --channel https://conda.invalid alpha" in codes
+        assert "pixi workspace channel add https://conda.invalid\npixi add alpha" in codes
+
+
+@pytest.mark.parametrize("path", ["", "packages/alpha"])
+@pytest.mark.parametrize("installs", ["oci", "https", "none"])
+def test_conda_and_mamba_are_sent_to_the_gateway_that_is_told_of(
+    installs: Installs, path: str
+) -> None:
+    info = dataclasses.replace(INFO, installs=installs, gateway_url="https://conda.invalid/forge/")
+    page = dataclasses.replace(SITE, info=info).page(path)
+    commands = [code for code in page.codes if " install " in code]
+    assert [command.split()[0] for command in commands] == ["conda", "mamba"]
+    for command in commands:
+        assert " --channel https://conda.invalid/forge " in command
+    (pixi,) = [code for code in page.codes if code.startswith("pixi ")]
+    assert ("https://conda.invalid/forge\n" in pixi) is (installs == "none")
+    assert ("https://acme.invalid/forge\n" in pixi) is (installs != "none")
+    for told in ("need a gateway", "has to be one", "rattler solver"):
+        assert told not in page.text
+
+
+@pytest.mark.parametrize("path", ["", "packages/alpha"])
+def test_without_a_gateway_whoever_needs_one_is_told_what_it_is(path: str) -> None:
+    page = SITE.page(path)
+    assert "they need a gateway in front of it" in page.text
+    assert "cf-index serve" in page.codes
+
+
+def test_a_gateway_changes_no_address_but_those_of_commands() -> None:
+    def addresses(files: dict[str, bytes]) -> dict[str, list[str]]:
+        found = html(files)
+        return {
+            path: [*page.attributes("a", "href"), *page.attributes("link", "href")]
+            for path, page in found.items()
+        }
+
+    info = dataclasses.replace(INFO, installs="none", gateway_url="https://conda.invalid")
+    files = whole(dataclasses.replace(SITE, info=info))
+    plain = whole(dataclasses.replace(SITE, info=dataclasses.replace(INFO, installs="none")))
+    assert addresses(files) == addresses(plain)
+    assert [path for path in files if path.endswith(".xml") and files[path] != plain[path]] == []
+    assert "url=https://acme.invalid/forge/api/v1/badges/" in Page(files["api/index.html"]).text
 
 
 def test_an_empty_channel_has_pages() -> None:
