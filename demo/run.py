@@ -136,6 +136,8 @@ def _tell_site(places: Places) -> None:
             print(f"  {file_name}  sha256:{records[file_name]['sha256'][:12]}...")
     print("\nTo look at it, serve it, and open http://127.0.0.1:8000 in a browser:")
     print(f"  python3 -m http.server --bind 127.0.0.1 --directory {shlex.quote(str(places.site))}")
+    print("\nTo install from it, too: pip install '.[gateway]', and then")
+    print(f"  cf-index serve {shlex.quote(str(places.site))}")
 
 
 def _tree(folder: Path, indent: str) -> Iterable[str]:

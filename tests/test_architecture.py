@@ -34,11 +34,15 @@ ALLOWED: dict[str, set[str]] = {
         "errors", "markdown", "parallel", "progress", "channel", "registry.urls", "render",
         "published",
     },
+    # The HTTP service; it needs libraries that others don't, so nobody but ``serve`` knows it.
+    "gateway": {
+        "errors", "files", "parallel", "progress", "channel", "registry", "render", "published",
+    },
     # One tag, asked for and understood: for the main job and for those who copy.
     "fetching": {"errors", "channel", "registry", "trust"},
     "cli": {
         "errors", "markdown", "progress", "settings", "config", "channel", "registry",
-        "published", "check", "trust", "diff", "new_channel", "watching",
+        "published", "check", "trust", "diff", "gateway", "new_channel", "watching",
         "rebuild.joining", "rebuild.pipeline", "rebuild.report", "rebuild.rollback", "rebuild.run",
         "rebuild.splitting", "rebuild.tally", "transfer",
     },
@@ -167,6 +171,10 @@ ALLOWED: dict[str, set[str]] = {
 ONLY_IN: dict[str, set[str]] = {
     "requests": {"registry"},
     "urllib3": {"registry"},
+    "aiohttp": {"gateway"},
+    "prometheus_client": {"gateway"},
+    "starlette": {"gateway"},
+    "uvicorn": {"gateway"},
     "oras": {"registry"},
     "click": {"cli"},
     "rich": {"cli"},

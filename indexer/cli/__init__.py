@@ -28,6 +28,7 @@ from indexer.cli.pull import pull
 from indexer.cli.push import push
 from indexer.cli.rebuild import rebuild
 from indexer.cli.restore import restore
+from indexer.cli.serve import serve
 from indexer.cli.show import show
 from indexer.cli.status import status
 from indexer.cli.subdirs import subdirs
@@ -81,6 +82,7 @@ main.add_command(subdirs)
 main.add_command(join)
 main.add_command(restore)
 main.add_command(check)
+main.add_command(serve)
 main.add_command(status)
 main.add_command(diff)
 main.add_command(push)

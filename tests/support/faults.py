@@ -11,6 +11,7 @@ changed has. `status`, `closed` and `hang` stand for either, by `stored`.
 from __future__ import annotations
 
 import re
+import threading
 from collections.abc import Callable, Container, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from enum import Enum, auto
@@ -74,6 +75,23 @@ class Delivery(Enum):
     """Nothing is sent until the server stops."""
     DRIP = auto()
     """One byte of the body at a time, until the server stops or the body ends."""
+    UNANNOUNCED = auto()
+    """Without a length: the connection's end is that of the body."""
+
+
+@dataclass(frozen=True, slots=True)
+class Pause:
+    """Waits before the head (`at` None), or after so many bytes of the body, until it may `go`.
+
+    `reached` says that it waits; `gone`, that the client went away meanwhile. One that `breaks`
+    doesn't go on then, but closes the connection.
+    """
+
+    at: int | None = None
+    breaks: bool = False
+    go: threading.Event = field(default_factory=threading.Event)
+    reached: threading.Event = field(default_factory=threading.Event)
+    gone: threading.Event = field(default_factory=threading.Event)
 
 
 @dataclass(frozen=True, slots=True)
@@ -89,6 +107,7 @@ class Answer:
     delivery: Delivery = Delivery.WHOLE
     interval: float = 0.05
     effect: Callable[[], None] | None = field(default=None, repr=False)
+    pause: Pause | None = None
 
     def with_headers(self, **headers: str) -> Answer:
         """The same answer with headers set; underscores in a name stand for hyphens."""

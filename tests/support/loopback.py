@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import select
 import socket
 import sys
 import threading
@@ -19,6 +20,7 @@ from tests.support.faults import (
     Answer,
     Delivery,
     Fault,
+    Pause,
     Request,
     befall,
     cut_off,
@@ -68,8 +70,13 @@ class _Handler(BaseHTTPRequestHandler):
         if answer.delivery in (Delivery.HANG, Delivery.CLOSED):
             self.close_connection = True
             return
+        if answer.pause is not None and answer.pause.at is None and not self._wait(answer.pause):
+            return
         self.send_response(answer.status)
-        for name, value in {"Content-Length": str(len(answer.body)), **answer.headers}.items():
+        length = {"Content-Length": str(len(answer.body))}
+        if answer.delivery is Delivery.UNANNOUNCED:
+            length, self.close_connection = {"Connection": "close"}, True
+        for name, value in {**length, **answer.headers}.items():
             self.send_header(name, value)
         self.end_headers()
         if self.command != "HEAD":
@@ -86,8 +93,35 @@ class _Handler(BaseHTTPRequestHandler):
                 if self.server.stopping.wait(answer.interval):
                     self.close_connection = True
                     return
+        elif answer.pause is not None and answer.pause.at is not None:
+            self.wfile.write(answer.body[: answer.pause.at])
+            self.wfile.flush()
+            if self._wait(answer.pause) and not answer.pause.breaks:
+                self.wfile.write(answer.body[answer.pause.at :])
+            else:
+                self.close_connection = True
         else:
             self.wfile.write(answer.body)
+
+    def _wait(self, pause: Pause) -> bool:
+        """Whether the client is still there when it may go on."""
+        pause.reached.set()
+        while not (pause.go.is_set() or self.server.stopping.is_set()):
+            ready, _, _ = select.select([self.connection], [], [], 0.01)
+            if ready and not self._is_there():
+                pause.gone.set()
+                break
+        else:
+            if not self.server.stopping.is_set():
+                return True
+        self.close_connection = True
+        return False
+
+    def _is_there(self) -> bool:
+        try:
+            return bool(self.connection.recv(1, socket.MSG_PEEK))
+        except ConnectionError:
+            return False
 
     def log_message(self, *_: object) -> None:
         pass
@@ -110,6 +144,7 @@ class _Server(ThreadingHTTPServer):
         self.server_name, self.server_port = "127.0.0.1", self.socket.getsockname()[1]
 
     def process_request(self, request: Any, client_address: Any) -> None:
+        self.host.connections += 1
         self._open.add(request)
         super().process_request(request, client_address)
 
@@ -134,10 +169,14 @@ class _Server(ThreadingHTTPServer):
 
 
 class Loopback:
-    """An HTTP server on a free port of 127.0.0.1, up for the length of a `with` block."""
+    """An HTTP server on a free port of 127.0.0.1, up for the length of a `with` block.
+
+    `requests` and `connections` are what came in since they were cleared.
+    """
 
     def __init__(self) -> None:
         self.requests: list[Request] = []
+        self.connections = 0
         self.lock = threading.RLock()
         self._errors: list[BaseException] = []
         self._server = _Server(self, self._errors)
@@ -167,6 +206,7 @@ class Loopback:
         """Forget what was asked so far."""
         with self.lock:
             self.requests.clear()
+            self.connections = 0
 
     def answer(self, request: Request) -> Answer:
         """What to say to one request; the lock is held."""
@@ -193,6 +233,8 @@ class Loopback:
 
 class FileHost(Loopback):
     """A plain file server: of `files`, and of what lies below `root` where there is one.
+
+    Whoever names a file's ETag as one that he has is answered 304.
 
     Its `requests` show which headers came. What is posted, anywhere, is answered by an empty JSON
     object, so that it can also stand for a service. `faults` act as a registry's do.
@@ -227,7 +269,10 @@ class FileHost(Loopback):
         data = self._find(request.path)
         if data is None:
             return Answer(404)
-        return ranged(request, Answer(200, {"ETag": f'"{digest_of(data)}"'}, data))
+        etag = f'"{digest_of(data)}"'
+        if request.headers.get("if-none-match") == etag:
+            return Answer(304, {"ETag": etag})
+        return ranged(request, Answer(200, {"ETag": etag}, data))
 
     def _find(self, path: str) -> bytes | None:
         if path in self.files or self.root is None or "\0" in path:
