@@ -1,7 +1,8 @@
 """A conda client in a process of its own, which is told its CA by the environment.
 
 ``python rattler_client.py REQUEST`` with a JSON object: channel, sharded (bool), platform,
-cache, names (what to look up), install (what to install) and prefix. Prints JSON.
+cache, names (what to look up), install (what to install) and prefix; ``oci: false`` takes its
+understanding of oci:// away. Prints JSON.
 """
 
 from __future__ import annotations
@@ -20,7 +21,7 @@ from rattler.networking.middleware import OciMiddleware
 
 
 async def run(request: dict[str, Any]) -> dict[str, Any]:
-    client = Client(middlewares=[OciMiddleware()])
+    client = Client(middlewares=[OciMiddleware()] if request.get("oci", True) else [])
     gateway = Gateway(
         cache_dir=Path(request["cache"]) / "repodata",
         default_config=SourceConfig(sharded_enabled=request["sharded"]),
