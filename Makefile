@@ -13,7 +13,7 @@ SHELL := /bin/bash
 .ONESHELL:
 .DELETE_ON_ERROR:
 .DEFAULT_GOAL := help
-.PHONY: help demo test lint wheel bench clean registry browser wrk
+.PHONY: help demo test lint wheel bench clean registry dnf proxies browser wrk nginx
 
 BIN := .venv/bin
 NODE_MODULES := tests/browser/node_modules
@@ -23,6 +23,30 @@ CAN_APT := [ "$$(id -u)" = 0 ] && command -v apt-get >/dev/null
 define APT
 apt-get update -qq
 DEBIAN_FRONTEND=noninteractive apt-get install -qq --no-install-recommends
+endef
+
+# $(call NEED,PROGRAM:PACKAGE ...): Debian's packages of the programs that are missing.
+define NEED
+missing=()
+for pair in $(1); do
+  command -v "$${pair%%:*}" >/dev/null || missing+=("$${pair#*:}")
+done
+if [ $${#missing[@]} = 0 ]; then
+  exit 0
+fi
+if $(CAN_APT); then
+  echo "Installing Debian's $${missing[*]}"
+  $(APT) "$${missing[@]}"
+  # Some also start a service, which nobody here asked for.
+  for service in docker-registry nginx caddy; do
+    if [ -d /run/systemd/system ] && [[ " $${missing[*]} " == *" $$service"* ]]; then
+      systemctl disable --now $$service
+    fi
+  done
+else
+  echo "Only root with apt-get can install these here: $${missing[*]}" >&2
+  echo "What needs them will be skipped. Debian: apt-get install $${missing[*]}" >&2
+fi
 endef
 
 help:
@@ -36,7 +60,7 @@ help:
 demo: .venv/.installed
 	@$(BIN)/python -m demo.run
 
-test: .venv/.test .venv-peer/.installed registry $(NODE_MODULES)/.installed
+test: .venv/.test .venv-peer/.installed registry dnf proxies $(NODE_MODULES)/.installed
 	@$(BIN)/python -m pytest $(ARGS)
 
 lint: .venv/.lint
@@ -73,8 +97,8 @@ wheel: .venv/.build
 	echo "Wheel and sdist work."
 
 # All but bench/levels.py, which wants a real repodata.json. The last needs 10 GB of disk.
-bench: .venv/.test .venv-bench/.installed .venv-peer/.installed registry browser wrk
-	@for name in reading changes rendering verdicts peers clients feed pushing site parts large; do
+bench: .venv/.test .venv-bench/.installed .venv-peer/.installed registry browser wrk nginx
+	@for name in reading changes rendering verdicts peers clients feed pushing site parts gateway large; do
 	  echo "bench.$$name"
 	  $(BIN)/python -m bench.$$name
 	done
@@ -84,54 +108,38 @@ clean:
 	rm -rf .hypothesis .mypy_cache .pytest_cache .ruff_cache $(NODE_MODULES)
 	find bench demo indexer tests -name __pycache__ -prune -exec rm -rf {} +
 
-# The load generator that bench/reading.py and bench/changes.py measure against.
+# The load generator that bench/reading.py, changes.py and gateway.py measure by.
 wrk:
-	@if ! command -v wrk >/dev/null && $(CAN_APT); then
-	  echo "Installing Debian's wrk"
-	  $(APT) wrk
-	fi
+	@$(call NEED,wrk:wrk)
+
+# What bench/gateway.py measures beside.
+nginx:
+	@$(call NEED,nginx:nginx-light)
 
 # Programs that the tests start: a real registry, and openssl to make certificates for it; curl and jq,
 # which GitHub's machines have, for the steps of the workflow. Where they can't be had, the tests
 # say so.
 registry:
-	@missing=()
-	for program in docker-registry openssl curl jq; do
-	  command -v $$program >/dev/null || missing+=($$program)
-	done
-	if [ $${#missing[@]} = 0 ]; then
-	  exit 0
-	fi
-	if $(CAN_APT); then
-	  echo "Installing Debian's $${missing[*]}"
-	  $(APT) "$${missing[@]}"
-	  # The registry's package also starts a service on port 5000, which nobody here asked for.
-	  if [ -d /run/systemd/system ] && [[ " $${missing[*]} " == *" docker-registry "* ]]; then
-	    systemctl disable --now docker-registry
-	  fi
-	else
-	  echo "Only root with apt-get can install these here: $${missing[*]}" >&2
-	  echo "Tests that need them will be skipped. Debian: apt-get install $${missing[*]}" >&2
-	fi
+	@$(call NEED,docker-registry:docker-registry openssl:openssl curl:curl jq:jq)
+
+# dnf, and what makes packages and a repository for it. Where they can't be had, the tests say so.
+dnf:
+	@$(call NEED,dnf:dnf createrepo_c:createrepo-c rpmbuild:rpm)
+
+# nginx and Caddy, for the gateway behind them, and what reads its systemd unit. Where they can't be
+# had, the tests say so.
+proxies: nginx
+	@$(call NEED,caddy:caddy systemd-analyze:systemd)
 
 # A browser that looks at the site's pages, and node for those that judge them. Where they can't be
 # had, the tests say so.
 browser:
-	@missing=()
+	@chromium=chromium
 	# Chrome will do, which GitHub's machines have.
-	command -v chromium google-chrome >/dev/null || missing+=(chromium)
-	command -v node >/dev/null || missing+=(nodejs)
-	command -v npm >/dev/null || missing+=(npm)
-	if [ $${#missing[@]} = 0 ]; then
-	  exit 0
+	if command -v google-chrome >/dev/null; then
+	  chromium=google-chrome
 	fi
-	if $(CAN_APT); then
-	  echo "Installing Debian's $${missing[*]}"
-	  $(APT) "$${missing[@]}"
-	else
-	  echo "Only root with apt-get can install these here: $${missing[*]}" >&2
-	  echo "Tests of the pages will be skipped. Debian: apt-get install $${missing[*]}" >&2
-	fi
+	$(call NEED,$$chromium:chromium node:nodejs npm:npm)
 
 # One stamp for each thing that is installed: made again only when its list changes.
 .venv/.pip:
@@ -153,7 +161,7 @@ browser:
 
 .venv/.test: pyproject.toml | .venv/.installed
 	@echo "Installing what the tests need"
-	$(PIP) install --group test
+	$(PIP) install --editable '.[gateway]' --group test
 	touch $@
 
 .venv/.lint: pyproject.toml | .venv/.test

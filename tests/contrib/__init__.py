@@ -1,0 +1,1 @@
+"""What is handed out to run the gateway with: checked by the programs that read it."""
