@@ -23,6 +23,9 @@ from indexer.registry.content import OCI_MANIFEST
 NAMESPACE = "acme"
 _PREFIX = f"{NAMESPACE}/{CHANNEL}/{SUBDIR}/"
 _JSON = "application/json"
+# Where blobs are said to be, by an address that is good for long, and where nobody answers.
+ELSEWHERE = "http://127.0.0.1:9"
+_SIGNED = "?Expires=4102444800"
 
 
 class Answering:
@@ -100,6 +103,14 @@ class _Server(asyncio.Protocol):
             return self._catalog({key: value[0] for key, value in parse_qs(parts.query).items()})
         full, _, rest = path.removeprefix("/v2/").rpartition("/")
         repository, _, kind = full.removeprefix(_PREFIX).rpartition("/")
+        if kind == "blobs":
+            where = f"Location: {ELSEWHERE}/{rest}{_SIGNED}\r\n"
+            return "307 Temporary Redirect", _JSON, b"", where
+        return self._named(full, repository, kind, rest)
+
+    def _named(
+        self, full: str, repository: str, kind: str, rest: str
+    ) -> tuple[str, str, bytes, str]:
         try:
             if kind == "tags":
                 tags = self._generated.tags(repository)

@@ -16,6 +16,7 @@ from demo.packages import Package
 from indexer.channel.codec import repository_name, tag_name
 from indexer.channel.manifest import CONFIG, Archive, with_archives
 from indexer.registry.content import Digest
+from indexer.transfer.packing import hash_file
 
 SUBDIR = "linux-64"
 STATUS = ("org.conda-forge.status", "validated")
@@ -34,8 +35,13 @@ class Artifact:
     blobs: dict[Digest, bytes | Path]
 
 
-def imagined(name: str, version: str, build: str, number: int, *, embedded: bool) -> Artifact:
-    """A package with an index.json as they usually are, whose archive nobody has ever made."""
+def imagined(
+    name: str, version: str, build: str, number: int, *, embedded: bool, held: Path | None = None
+) -> Artifact:
+    """A package with an index.json as they usually are, whose archive nobody has ever made.
+
+    ``held`` is a file that the registry is to have in its place.
+    """
     stem = f"{name}-{version}-{build}"
     index = {
         "arch": "x86_64",
@@ -53,17 +59,24 @@ def imagined(name: str, version: str, build: str, number: int, *, embedded: bool
     }
     data = orjson.dumps(index, option=orjson.OPT_INDENT_2)
     said = hashlib.sha256(stem.encode()).hexdigest()
+    size = 100_000 + number
+    if held is not None:
+        hashes = hash_file(held)
+        said, size = hashes.sha256, hashes.size
     archive = Archive(
         file_name=f"{stem}.conda",
         sha256=said,
         md5=said[:32],
-        size=100_000 + number,
+        size=size,
         index_json=data,
         info_digest=Digest(said[::-1]),
         info_size=2000,
         created=CREATED,
     )
-    return _artifact(archive, name, version, build, embedded=embedded)
+    artifact = _artifact(archive, name, version, build, embedded=embedded)
+    if held is not None:
+        artifact.blobs[archive.digest] = held
+    return artifact
 
 
 def real(package: Package, path: Path, *, embedded: bool) -> Artifact:
