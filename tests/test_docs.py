@@ -23,6 +23,7 @@ ROOT = Path(__file__).parent.parent
 DOCS = [
     *(ROOT / name for name in ("README.md", "CHANGELOG.md", "CONTRIBUTING.md")),
     *sorted((ROOT / "docs").rglob("*.md")),
+    *sorted((ROOT / "contrib").rglob("*.md")),
 ]
 OPERATORS = ROOT / "docs" / "operators.md"
 REGISTRY = ROOT / "docs" / "registry.md"
